@@ -1,0 +1,195 @@
+"""Replication throttles (KIP-73) as dynamic configs of brokers and topics.
+
+A broker's own settings can only be read from and written to that very broker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kafka.admin import AlterConfigOp, ConfigResourceType
+from kafka.protocol.admin import DescribeConfigsRequest, IncrementalAlterConfigsRequest
+
+from broker_operator.adapters.kafka_client import (
+    REQUEST_TIMED_OUT,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    AdminClient,
+    check,
+    say,
+)
+from broker_operator.core.model import (
+    FOLLOWER_RATE,
+    FOLLOWER_REPLICAS,
+    LEADER_RATE,
+    LEADER_REPLICAS,
+    ThrottleConfigs,
+)
+from broker_operator.ports import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from broker_operator.core.model import BrokerId, Throttle
+
+_RATES = (LEADER_RATE, FOLLOWER_RATE)
+_LISTS = (LEADER_REPLICAS, FOLLOWER_REPLICAS)
+_OWN_TOPIC = 1
+_OWN_BROKER = 2
+"""Config sources: set dynamically on the topic, on the broker. Defaults have others."""
+
+_WRITE = "IncrementalAlterConfigs"
+_Values = dict[str, str | None]
+"""Config key -> value, None to delete it."""
+_Answers = dict[str, tuple[int, str | None]]
+"""What was altered, in words -> error code and message."""
+
+
+def describe(
+    client: AdminClient, brokers: Sequence[BrokerId], topics: Sequence[str]
+) -> ThrottleConfigs:
+    """Read the throttle settings made on these brokers and topics; a deleted topic has none.
+
+    Raises:
+        TransientError: One of the brokers did not answer.
+        RejectedError: Reading configs is not allowed.
+    """
+    of_brokers = {
+        broker: _own(result, _OWN_BROKER)
+        for broker, result in _describe_brokers(client, brokers).items()
+    }
+    of_topics = {
+        result.resource_name: _own(result, _OWN_TOPIC)
+        for result in _describe_topics(client, topics)
+    }
+    return ThrottleConfigs(
+        brokers={broker: values for broker, values in of_brokers.items() if values},
+        topics={topic: values for topic, values in of_topics.items() if values},
+    )
+
+
+def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
+    """Set the topics' replica lists and, once all are in force, the brokers' rates.
+
+    Raises:
+        TransientError: One of the brokers did not answer, or does not know a topic.
+        RejectedError: A broker refused; the message names what.
+    """
+    lists = _by_topic(throttle)
+    if lists:
+        on_write(_WRITE)
+        answers = _alter_topics(client, lists)
+        check(_known(answers))
+        if unknown := sorted(set(answers) - set(_known(answers))):
+            raise TransientError(f"{', '.join(unknown)}: deleted just now, or too new")
+    rates: _Values = dict.fromkeys(_RATES, str(throttle.rate))
+    check(_alter_brokers(client, throttle.brokers, rates, on_write))
+
+
+def clear_throttle(
+    client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]
+) -> None:
+    """Delete the brokers' rates and the topics' replica lists, as many of them as can be reached.
+
+    Raises:
+        TransientError: One of the brokers did not answer.
+        RejectedError: A broker refused; the message names what.
+    """
+    answers = _alter_brokers(client, throttle.brokers, dict.fromkeys(_RATES), on_write)
+    if lists := _by_topic(throttle):
+        on_write(_WRITE)
+        gone = {topic: dict.fromkeys(values) for topic, values in lists.items()}
+        answers |= _known(_alter_topics(client, gone))
+    check(answers)
+
+
+def _by_topic(throttle: Throttle) -> dict[str, _Values]:
+    lists: dict[str, _Values] = {}
+    for topic, value in throttle.leader_replicas.items():
+        lists.setdefault(topic, {})[LEADER_REPLICAS] = value
+    for topic, value in throttle.follower_replicas.items():
+        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value
+    return lists
+
+
+def _known(answers: _Answers) -> _Answers:
+    return {w: answer for w, answer in answers.items() if answer[0] != UNKNOWN_TOPIC_OR_PARTITION}
+
+
+def _alter_topics(client: AdminClient, topics: Mapping[str, _Values]) -> _Answers:
+    resources = [
+        (ConfigResourceType.TOPIC, topic, _operations(values))
+        for topic, values in sorted(topics.items())
+    ]
+    response = client.ask(IncrementalAlterConfigsRequest(resources=resources, validate_only=False))
+    return {
+        f"topic {answer.resource_name}": (answer.error_code, answer.error_message)
+        for answer in response.responses
+    }
+
+
+def _alter_brokers(
+    client: AdminClient,
+    brokers: Sequence[BrokerId],
+    values: _Values,
+    on_write: Callable[[str], None],
+) -> _Answers:
+    requests = {}
+    for broker in brokers:
+        resource = (ConfigResourceType.BROKER, str(broker), _operations(values))
+        requests[broker] = IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
+        on_write(_WRITE)
+    answers: _Answers = {}
+    for broker, answer in client.ask_each(requests).items():
+        if isinstance(answer, Exception):
+            answers[f"broker {broker}"] = (REQUEST_TIMED_OUT, f"does not answer: {say(answer)}")
+        else:
+            for each in answer.responses:
+                answers[f"broker {broker}"] = (each.error_code, each.error_message)
+    return answers
+
+
+def _operations(values: _Values) -> list[tuple[str, AlterConfigOp, str | None]]:
+    return [
+        (key, AlterConfigOp.DELETE if value is None else AlterConfigOp.SET, value)
+        for key, value in values.items()
+    ]
+
+
+def _describe_brokers(client: AdminClient, brokers: Sequence[BrokerId]) -> dict[BrokerId, Any]:
+    requests = {
+        broker: _describe_request([(ConfigResourceType.BROKER, str(broker), list(_RATES))])
+        for broker in brokers
+    }
+    results = {}
+    for broker, answer in client.ask_each(requests).items():
+        if isinstance(answer, Exception):
+            raise TransientError(f"config of broker {broker}: {say(answer)}") from answer
+        results[broker] = answer.results[0]
+    return results
+
+
+def _describe_topics(client: AdminClient, topics: Sequence[str]) -> list[Any]:
+    if not topics:
+        return []
+    lists = list(_LISTS)
+    request = _describe_request([(ConfigResourceType.TOPIC, topic, lists) for topic in topics])
+    return [
+        result
+        for result in client.ask(request).results
+        if result.error_code != UNKNOWN_TOPIC_OR_PARTITION
+    ]
+
+
+def _describe_request(resources: list[tuple[ConfigResourceType, str, list[str]]]) -> Any:
+    return DescribeConfigsRequest(resources=resources, include_synonyms=False)
+
+
+def _own(result: Any, source: int) -> dict[str, str]:
+    """Return what was set on this very broker or topic, not what it inherits."""
+    what = f"config of {result.resource_name}"
+    check({what: (result.error_code, result.error_message)})
+    return {
+        config.name: config.value
+        for config in result.configs
+        if config.config_source == source and config.value
+    }

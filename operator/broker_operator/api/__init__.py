@@ -1,0 +1,1 @@
+"""The custom resources as Python values: frozen, decoded once, every problem named."""

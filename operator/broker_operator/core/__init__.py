@@ -1,0 +1,4 @@
+"""The pure part: decisions about brokers and partitions.
+
+Standard library only; no clock, no I/O.
+"""

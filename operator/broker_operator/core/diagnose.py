@@ -1,0 +1,172 @@
+"""Facts -> what is true, what blocks, and why. Everything that decides reads a Diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from broker_operator.core.layout import Slot, lay_out
+from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.planner.remaining import Remaining, remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from broker_operator.core.facts import Facts
+    from broker_operator.core.model import BrokerId
+
+NAMED = 3
+"""How many items a message names before it counts the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What follows from the facts of one pass.
+
+    Attributes:
+        slots: StatefulSets as they shall be.
+        desired: Broker ids that the spec asks for.
+        existing: Broker ids that a StatefulSet keeps a pod for.
+        registered: Ids under `/brokers/ids`, None if unknown.
+        replicas: Broker -> replicas that the metadata names on it (adding and removing included),
+            None if unknown.
+        ours: Partitions in flight towards the active plan.
+        foreign: Partitions in flight to anywhere else, or requested by somebody else.
+        offline: Partitions without a leader, None if unknown.
+        lagging: Partitions not in flight where a live replica on a desired broker is out of sync;
+            None if unknown.
+        left: What the active plan still has to do, None without one.
+    """
+
+    slots: tuple[Slot, ...]
+    desired: frozenset[BrokerId]
+    existing: frozenset[BrokerId]
+    registered: frozenset[BrokerId] | None
+    replicas: dict[BrokerId, int] | None
+    ours: tuple[TopicPartition, ...]
+    foreign: tuple[TopicPartition, ...]
+    offline: tuple[TopicPartition, ...] | None
+    lagging: tuple[TopicPartition, ...] | None
+    left: Remaining | None
+
+    @property
+    def leaving(self) -> frozenset[BrokerId]:
+        """Ids not desired that exist, or that hold replicas in one of our StatefulSets."""
+        held = {b for b in self.replicas or () if any(slot.owns(b) for slot in self.slots)}
+        return (self.existing | held) - self.desired
+
+    @property
+    def missing(self) -> frozenset[BrokerId]:
+        """Desired ids that are not registered; all of them if that is unknown."""
+        return self.desired - (self.registered or frozenset())
+
+    @property
+    def occupied(self) -> frozenset[BrokerId]:
+        """Leaving brokers that still hold replicas."""
+        return frozenset(b for b in self.leaving if (self.replicas or {}).get(b))
+
+    def kept(self, slot: Slot) -> int:
+        """How many brokers a slot keeps: never fewer than exist or hold a replica."""
+        ids = [b for b in self.existing | self.occupied if slot.owns(b)]
+        return max([slot.desired, *(b - slot.start + 1 for b in ids)])
+
+
+def diagnose(facts: Facts) -> Diagnosis:
+    """Draw every conclusion that more than one step needs."""
+    slots = lay_out(facts.cluster.name, facts.cluster.spec, facts.broker_sets)
+    ensemble = facts.ensemble if isinstance(facts.ensemble, Ensemble) else None
+    ours, foreign = _in_flight(facts, ensemble)
+    desired = frozenset(b for slot in slots for b in slot.ids)
+    offline, lagging = _health(ensemble, facts.kafka, desired)
+    return Diagnosis(
+        slots=slots,
+        desired=desired,
+        existing=frozenset(b for s in facts.broker_sets for b in s.ids),
+        registered=frozenset(ensemble.brokers) if ensemble else None,
+        replicas=count_replicas(ensemble) if ensemble else None,
+        ours=ours,
+        foreign=foreign,
+        offline=offline,
+        lagging=lagging,
+        left=_left(facts, ensemble),
+    )
+
+
+def count_replicas(ensemble: Ensemble) -> dict[BrokerId, int]:
+    """Replicas per broker in any list of any partition; requested ones count too."""
+    counts: dict[BrokerId, int] = {}
+    for _, state in ensemble.partitions():
+        for broker in {*state.replicas, *state.adding, *state.removing}:
+            counts[broker] = counts.get(broker, 0) + 1
+    if ensemble.requested is not None and not isinstance(ensemble.requested, Unknown):
+        for partitions in ensemble.requested.values():
+            for replicas in partitions.values():
+                for broker in replicas:
+                    counts[broker] = counts.get(broker, 0) + 1
+    return counts
+
+
+def _in_flight(
+    facts: Facts, ensemble: Ensemble | None
+) -> tuple[tuple[TopicPartition, ...], tuple[TopicPartition, ...]]:
+    """Split what is in flight into our plan's and everybody else's."""
+    if ensemble is None:
+        return (), ()
+    flying = {tp: set(state.target) for tp, state in ensemble.partitions() if state.in_flight}
+    if ensemble.requested is not None and not isinstance(ensemble.requested, Unknown):
+        for topic, partitions in ensemble.requested.items():
+            for number, replicas in partitions.items():
+                flying.setdefault(TopicPartition(topic, number), set(replicas))
+    plan = None if isinstance(facts.plan, Unknown) else facts.plan
+    ours: list[TopicPartition] = []
+    foreign: list[TopicPartition] = []
+    for tp, target in sorted(flying.items()):
+        planned = plan.target.get(tp.topic, {}).get(tp.partition) if plan else None
+        (ours if planned is not None and set(planned) == target else foreign).append(tp)
+    return tuple(ours), tuple(foreign)
+
+
+def _health(
+    ensemble: Ensemble | None, kafka: KafkaView | Unknown, desired: frozenset[BrokerId]
+) -> tuple[tuple[TopicPartition, ...] | None, tuple[TopicPartition, ...] | None]:
+    """Find offline and lagging partitions; what Kafka did not mention is being made or deleted."""
+    if ensemble is None or isinstance(kafka, Unknown):
+        return None, None
+    watched = desired & frozenset(ensemble.brokers)
+    offline, lagging = [], []
+    for tp, state in ensemble.partitions():
+        seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
+        if seen is None:
+            continue
+        if seen.leader is None:
+            offline.append(tp)
+        if not state.in_flight and not seen.isr.issuperset(watched.intersection(state.replicas)):
+            lagging.append(tp)
+    return tuple(sorted(offline)), tuple(sorted(lagging))
+
+
+def _left(facts: Facts, ensemble: Ensemble | None) -> Remaining | None:
+    if ensemble is None or facts.plan is None or isinstance(facts.plan, Unknown):
+        return None
+    known = largest_sizes(facts.kafka) if isinstance(facts.kafka, KafkaView) else {}
+    return remaining(ensemble.topics, facts.plan.target, known)
+
+
+def largest_sizes(kafka: KafkaView) -> dict[str, dict[int, int]]:
+    """Bytes per partition: its largest replica on any broker that answered."""
+    largest: dict[str, dict[int, int]] = {}
+    for logs in kafka.logs.values():
+        if isinstance(logs, Unknown):
+            continue
+        for topic, partitions in logs.sizes.items():
+            known = largest.setdefault(topic, {})
+            for number, size in partitions.items():
+                known[number] = max(size, known.get(number, 0))
+    return largest
+
+
+def name_some(items: Iterable[object]) -> str:
+    """Join the first three and count the rest: `a-0, a-1, b-3 and 12 more`."""
+    names = [str(item) for item in items]
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,23 @@
+"""From an assignment and the brokers wanted to the assignment that needs the fewest moves."""
+
+from broker_operator.core.planner.batches import next_batch
+from broker_operator.core.planner.kafka_json import AssignmentFormatError, from_json, to_json
+from broker_operator.core.planner.plan import make_plan
+from broker_operator.core.planner.remaining import Remaining, remaining
+from broker_operator.core.planner.throttle import throttle_for
+from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanRequest, assignment_hash
+
+__all__ = [
+    "AssignmentFormatError",
+    "Plan",
+    "PlanRefusedError",
+    "PlanRequest",
+    "Remaining",
+    "assignment_hash",
+    "from_json",
+    "make_plan",
+    "next_batch",
+    "remaining",
+    "throttle_for",
+    "to_json",
+]

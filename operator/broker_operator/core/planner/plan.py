@@ -1,0 +1,90 @@
+"""The plan: check, count, place, repair, choose leaders, write the lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.core.planner.bound import ideal
+from broker_operator.core.planner.even import even_out
+from broker_operator.core.planner.exchange import repair
+from broker_operator.core.planner.leaders import choose_leaders
+from broker_operator.core.planner.place import place
+from broker_operator.core.planner.problem import number
+from broker_operator.core.planner.refusals import check
+from broker_operator.core.planner.types import Plan
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import Assignment, BrokerId, Replicas
+    from broker_operator.core.planner.layout import Layout
+    from broker_operator.core.planner.problem import Problem
+    from broker_operator.core.planner.types import PlanRequest
+
+
+def make_plan(request: PlanRequest) -> Plan:
+    """Return the assignment over the target brokers that takes the fewest moves.
+
+    In this order: valid (replication factors kept, distinct target brokers, rack caps held),
+    balanced, fewest moves, topics spread evenly, preferred leaders balanced with the fewest
+    changes, fewest bytes. A plan made from a plan's target changes nothing.
+
+    Raises:
+        PlanRefusedError: No plan can end well; see `refusals`.
+    """
+    check(request)
+    problem = number(request)
+    best = ideal(problem)
+    layout = place(problem, best.goals)
+    short = layout.moves > best.lower_bound or tuple(layout.load) != best.goals
+    if short:
+        repair(layout)
+    even_out(layout)
+    target = _write(request.assignment, problem, layout)
+    return Plan(
+        origin=request.assignment,
+        target=target,
+        moves=layout.moves,
+        lower_bound=best.lower_bound,
+        bytes=_bytes(problem, layout),
+        leader_changes=_leader_changes(request.assignment, target),
+        proved=short,
+    )
+
+
+def _write(origin: Assignment, problem: Problem, layout: Layout) -> dict[str, dict[int, Replicas]]:
+    """Return the replica lists, sorted by name; partitions without replicas stay as they are."""
+    target = {
+        topic: {partition: tuple(its[partition]) for partition in sorted(its)}
+        for topic, its in sorted(origin.items())
+    }
+    leaders = choose_leaders(layout)
+    for name, holders, leader in zip(problem.partitions, layout.holders, leaders, strict=True):
+        after = {problem.brokers[broker] for broker in holders}
+        first = problem.brokers[leader]
+        target[name.topic][name.partition] = _order(
+            target[name.topic][name.partition], after, first
+        )
+    return target
+
+
+def _order(before: Replicas, after: set[BrokerId], leader: BrokerId) -> Replicas:
+    """Return `after` as a list: each newcomer where the replica it replaces was, leader first."""
+    newcomers = iter(sorted(after.difference(before), key=lambda b: (b != leader, b)))
+    listed = [b if b in after else next(newcomers) for b in dict.fromkeys(before)]
+    place_of_leader = listed.index(leader)
+    listed[0], listed[place_of_leader] = listed[place_of_leader], listed[0]
+    return tuple(listed)
+
+
+def _bytes(problem: Problem, layout: Layout) -> int:
+    return sum(
+        size * sum(layout.price(partition, broker) for broker in layout.holders[partition])
+        for partition, size in enumerate(problem.size)
+    )
+
+
+def _leader_changes(origin: Assignment, target: Assignment) -> int:
+    return sum(
+        replicas[:1] != origin[topic][partition][:1]
+        for topic, partitions in target.items()
+        for partition, replicas in partitions.items()
+    )

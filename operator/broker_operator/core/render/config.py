@@ -1,0 +1,46 @@
+"""The ConfigMap with the brokers' properties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.core import naming
+from broker_operator.core.render.common import child
+
+if TYPE_CHECKING:
+    from broker_operator.api.spec import BrokerCluster
+    from broker_operator.core.model import KubeObject
+
+REPLICATED_BROKERS = 3
+"""From this many brokers on, internal topics get this replication factor."""
+
+
+def broker_properties(cluster: BrokerCluster) -> str:
+    """Return broker.properties: safe defaults, overridden by `spec.config`, sorted."""
+    factor = min(cluster.spec.replicas, REPLICATED_BROKERS)
+    in_sync = max(1, factor - 1)
+    defaults = {
+        # A rebalance of leaders is the last act of each reassignment; Kafka's own timer would
+        # hand leadership to a replica in the middle of one.
+        "auto.leader.rebalance.enable": "false",
+        "controlled.shutdown.enable": "true",
+        "default.replication.factor": str(factor),
+        "min.insync.replicas": str(in_sync),
+        "offsets.topic.replication.factor": str(factor),
+        "transaction.state.log.replication.factor": str(factor),
+        "transaction.state.log.min.isr": str(in_sync),
+        "unclean.leader.election.enable": "false",
+    }
+    lines = sorted((defaults | dict(cluster.spec.config)).items())
+    return "".join(f"{key}={value}\n" for key, value in lines)
+
+
+def broker_config(cluster: BrokerCluster, cluster_id: str) -> KubeObject:
+    """Render the ConfigMap.
+
+    `cluster_id`, once known, lets a broker refuse a data directory of another cluster.
+    """
+    data = {"broker.properties": broker_properties(cluster)}
+    if cluster_id:
+        data["cluster-id"] = cluster_id
+    return child(cluster, "v1", "ConfigMap", naming.brokers(cluster.name), {"data": data})

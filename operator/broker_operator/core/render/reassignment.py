@@ -1,0 +1,110 @@
+"""The Reassignment object and the ConfigMaps that hold its plan."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from broker_operator.api.reassignment import CLUSTER_LABEL, SWEEP_FINALIZER, Cause, Reassignment
+from broker_operator.api.spec import API_VERSION, BrokerCluster
+from broker_operator.core import naming
+from broker_operator.core.facts import StoredPlan
+from broker_operator.core.planner.kafka_json import from_json, to_json
+from broker_operator.core.render.common import owner_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from broker_operator.core.model import BrokerId, KubeObject
+    from broker_operator.core.planner import Plan
+
+PART_BYTES = 600_000
+"""Compressed bytes per ConfigMap; base64 makes it 800 kB, under the API server's 1 MiB."""
+
+ORIGIN = "origin.json.gz"
+TARGET = "target.json.gz"
+
+
+def reassignment(
+    cluster: BrokerCluster, number: int, cause: Cause, brokers: Iterable[BrokerId]
+) -> KubeObject:
+    """Render a new Reassignment. Its finalizer holds it until its throttle is swept."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Reassignment",
+        "metadata": {
+            "name": naming.reassignment(cluster.name, number),
+            "namespace": cluster.namespace,
+            "labels": _labels(cluster),
+            "ownerReferences": [owner_reference(cluster)],
+            "finalizers": [SWEEP_FINALIZER],
+        },
+        "spec": {"cluster": cluster.name, "cause": str(cause), "brokers": sorted(brokers)},
+    }
+
+
+def plan_config_maps(
+    cluster: BrokerCluster, reassignment: Reassignment, plan: Plan
+) -> list[KubeObject]:
+    """Render the stored plan: origin and target in Kafka's own JSON, gzip, cut to fit."""
+    parts = [
+        *((ORIGIN, chunk) for chunk in _chunks(to_json(plan.origin))),
+        *((TARGET, chunk) for chunk in _chunks(to_json(plan.target))),
+    ]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": naming.plan_config_map(reassignment.name, index),
+                "namespace": cluster.namespace,
+                "labels": _labels(cluster),
+                "ownerReferences": [
+                    {
+                        "apiVersion": API_VERSION,
+                        "kind": "Reassignment",
+                        "name": reassignment.name,
+                        "uid": reassignment.uid,
+                        "controller": True,
+                        "blockOwnerDeletion": True,
+                    }
+                ],
+            },
+            "binaryData": {key: base64.b64encode(chunk).decode()},
+        }
+        for index, (key, chunk) in enumerate(parts)
+    ]
+
+
+def read_plan(config_maps: Sequence[KubeObject]) -> StoredPlan:
+    """Put a stored plan together again; ConfigMaps in the order of their parts.
+
+    Raises:
+        ValueError: A part is missing, damaged or was edited into something else.
+    """
+    joined: dict[str, bytes] = {ORIGIN: b"", TARGET: b""}
+    for config_map in config_maps:
+        data: dict[str, Any] = config_map.get("binaryData") or {}
+        for key in joined:
+            joined[key] += base64.b64decode(data.get(key, ""), validate=True)
+    try:
+        origin, target = (gzip.decompress(joined[key]).decode() for key in (ORIGIN, TARGET))
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise ValueError(f"the stored plan is damaged: {error}") from error
+    return StoredPlan(origin=from_json(origin), target=from_json(target))
+
+
+def _chunks(text: str) -> list[bytes]:
+    # mtime=0: the same plan must give the same bytes.
+    packed = gzip.compress(text.encode(), mtime=0)
+    return [packed[i : i + PART_BYTES] for i in range(0, len(packed), PART_BYTES)]
+
+
+def _labels(cluster: BrokerCluster) -> dict[str, str]:
+    return {
+        **naming.labels(cluster.name, cluster.spec.version),
+        "app.kubernetes.io/component": "reassignment",
+        CLUSTER_LABEL: cluster.name,
+    }

@@ -1,0 +1,238 @@
+"""Facts, diagnosis and what the steps said -> the status that people and tools read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from broker_operator.api.conditions import Condition, merge_conditions, was_set
+from broker_operator.core import naming
+from broker_operator.core.diagnose import name_some
+from broker_operator.core.model import Ensemble, KafkaView, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from broker_operator.core.diagnose import Diagnosis
+    from broker_operator.core.facts import Facts
+    from broker_operator.core.model import BrokerId
+    from broker_operator.core.progress import Progress
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one step reported, for conditions: `kind` is "wait", "blocked" or "retry"."""
+
+    kind: str
+    reason: str
+    message: str
+    stalled: bool = False
+
+
+def cluster_status(
+    facts: Facts,
+    diagnosis: Diagnosis,
+    findings: Iterable[Finding],
+    *,
+    progress: Progress | None,
+    balanced: bool,
+    now: str,
+) -> dict[str, Any]:
+    """Return the whole new status of the BrokerCluster. Equal input gives an equal status."""
+    findings = list(findings)
+    old, generation = facts.status, facts.cluster.generation
+    ready = _ready(facts, diagnosis)
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "replicas": len(diagnosis.existing),
+        "readyReplicas": len(ready),
+        "selector": ",".join(f"{k}={v}" for k, v in naming.selector(facts.cluster.name).items()),
+        "conditions": merge_conditions(
+            old.get("conditions") or [],
+            _conditions(facts, diagnosis, findings, ready),
+            generation=generation,
+            now=now,
+        ),
+        "brokers": _brokers(facts, diagnosis),
+    }
+    if cluster_id := facts.recorded_cluster_id or _found_cluster_id(facts, diagnosis):
+        status["clusterId"] = cluster_id
+    if recorded := _balanced_brokers(facts, diagnosis, balanced=balanced):
+        status["balancedBrokers"] = recorded
+    if facts.active is not None:
+        status["reassignment"] = _reassignment(facts, findings, progress)
+    return status
+
+
+def invalid_status(
+    old: Mapping[str, Any], generation: int, problems: Iterable[str], now: str
+) -> dict[str, Any]:
+    """Return the status of a cluster whose spec cannot be served: all else stays as it was."""
+    stalled = Condition("Stalled", status=True, reason="InvalidSpec", message="; ".join(problems))
+    kept = [c for c in old.get("conditions") or [] if c["type"] not in ("Stalled", "Reconciling")]
+    merged = merge_conditions(
+        old.get("conditions") or [], [stalled], generation=generation, now=now
+    )
+    return {**old, "observedGeneration": generation, "conditions": [*kept, *merged]}
+
+
+def _found_cluster_id(facts: Facts, diagnosis: Diagnosis) -> str:
+    """Record an id only once one of our own brokers has registered under it."""
+    if isinstance(facts.ensemble, Unknown) or diagnosis.existing.isdisjoint(facts.ensemble.brokers):
+        return ""
+    return facts.ensemble.cluster_id or ""
+
+
+def _ready(facts: Facts, diagnosis: Diagnosis) -> frozenset[BrokerId]:
+    """Existing brokers whose pod is ready and that are registered."""
+    registered = diagnosis.registered or frozenset()
+    return frozenset(
+        b for b in diagnosis.existing if b in registered and b in facts.pods and facts.pods[b].ready
+    )
+
+
+def _balanced_brokers(
+    facts: Facts, diagnosis: Diagnosis, *, balanced: bool
+) -> list[BrokerId] | None:
+    newest = facts.reassignments[-1] if facts.reassignments else None
+    if facts.active is not None:
+        return None
+    if balanced or (newest and newest.succeeded and newest.brokers == diagnosis.desired):
+        return sorted(diagnosis.desired)
+    return facts.status.get("balancedBrokers")
+
+
+def _conditions(
+    facts: Facts, diagnosis: Diagnosis, findings: list[Finding], ready: frozenset[BrokerId]
+) -> list[Condition]:
+    old = facts.status.get("conditions") or []
+    conditions = [
+        _available(facts, diagnosis),
+        _brokers_ready(diagnosis, findings, ready),
+    ]
+    stalled = next((f for f in findings if f.stalled), None)
+    moving = next((f for f in findings if not f.stalled), None)
+    if stalled:
+        conditions.append(
+            Condition("Stalled", status=True, reason=stalled.reason, message=stalled.message)
+        )
+    elif moving and moving.reason != "Paused":
+        conditions.append(
+            Condition("Reconciling", status=True, reason=moving.reason, message=moving.message)
+        )
+    joining, leaving = diagnosis.desired - ready, diagnosis.leaving
+    active = facts.active
+    for kind, holds, message in (
+        ("ScalingUp", bool(joining), f"broker {name_some(sorted(joining))} is not ready yet"),
+        ("ScalingDown", bool(leaving), f"broker {name_some(sorted(leaving))} is leaving"),
+        ("ReassignmentInProgress", active is not None, active.name if active else ""),
+        ("Paused", facts.cluster.spec.paused, "spec.paused is true"),
+    ):
+        if holds:
+            conditions.append(Condition(kind, status=True, reason=kind, message=message))
+        elif was_set(old, kind):
+            conditions.append(Condition(kind, status=False, reason=f"Not{kind}", message="no"))
+    return conditions
+
+
+def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
+    """Clients are served: every partition has a leader, and, at first, every broker is there."""
+    if isinstance(facts.ensemble, Unknown):
+        return Condition("Available", None, "ZooKeeperUnreachable", facts.ensemble.reason)
+    if isinstance(facts.kafka, Unknown):
+        seen = bool(facts.broker_sets) and bool(facts.ensemble.brokers)
+        status = None if seen else False
+        return Condition("Available", status, "KafkaUnreachable", facts.kafka.reason)
+    if diagnosis.offline:
+        message = f"{len(diagnosis.offline)} partitions have no leader: "
+        message += name_some(diagnosis.offline)
+        return Condition("Available", status=False, reason="OfflinePartitions", message=message)
+    served = any(
+        c.get("type") == "Available" and c.get("status") == "True"
+        for c in facts.status.get("conditions") or ()
+    )
+    if diagnosis.missing and not served:
+        message = f"waiting for broker {name_some(sorted(diagnosis.missing))} to register"
+        return Condition("Available", status=False, reason="BrokersMissing", message=message)
+    count = sum(len(partitions) for partitions in facts.ensemble.topics.values())
+    message = f"all {count} partitions have a leader"
+    return Condition("Available", status=True, reason="AllPartitionsLed", message=message)
+
+
+def _brokers_ready(
+    diagnosis: Diagnosis, findings: list[Finding], ready: frozenset[BrokerId]
+) -> Condition:
+    count = len(ready & diagnosis.desired)
+    message = f"{count} of {len(diagnosis.desired)} brokers are ready"
+    if count == len(diagnosis.desired):
+        return Condition("BrokersReady", status=True, reason="AllReady", message=message)
+    told = next((f.message for f in findings if f.reason == "BrokersNotReady"), message)
+    return Condition("BrokersReady", status=False, reason="BrokersNotReady", message=told)
+
+
+def _brokers(facts: Facts, diagnosis: Diagnosis) -> list[dict[str, Any]]:
+    kafka = facts.kafka if isinstance(facts.kafka, KafkaView) else None
+    replicas = _replicas(facts.ensemble) if isinstance(facts.ensemble, Ensemble) else None
+    leaders: dict[BrokerId, int] = {}
+    for partitions in (kafka.leadership if kafka else {}).values():
+        for seen in partitions.values():
+            if seen.leader is not None:
+                leaders[seen.leader] = leaders.get(seen.leader, 0) + 1
+    rows = []
+    for broker in sorted(diagnosis.existing | diagnosis.desired | diagnosis.leaving):
+        slot = next((s for s in diagnosis.slots if s.owns(broker)), None)
+        name = f"{slot.name}-{broker}" if slot else ""
+        row: dict[str, Any] = {"id": broker, "pod": name, "state": _state(facts, diagnosis, broker)}
+        if slot and slot.rack:
+            row["rack"] = slot.rack
+        if replicas is not None:
+            row["replicas"] = replicas.get(broker, 0)
+        if kafka:
+            row["leaders"] = leaders.get(broker, 0)
+            logs = kafka.logs.get(broker)
+            if logs is not None and not isinstance(logs, Unknown):
+                # Whole MiB: a status that changes with every record would be written for ever.
+                row["bytes"] = logs.bytes // MIB * MIB
+        rows.append(row)
+    return rows
+
+
+def _replicas(ensemble: Ensemble) -> dict[BrokerId, int]:
+    counts: dict[BrokerId, int] = {}
+    for _, state in ensemble.partitions():
+        for broker in state.replicas:
+            counts[broker] = counts.get(broker, 0) + 1
+    return counts
+
+
+def _state(facts: Facts, diagnosis: Diagnosis, broker: BrokerId) -> str:
+    if diagnosis.registered is None:
+        return "Unknown"
+    pod = facts.pods.get(broker)
+    up = broker in diagnosis.registered and pod is not None and pod.ready
+    if broker in diagnosis.leaving:
+        return "Draining" if broker in diagnosis.occupied else "Leaving"
+    if up:
+        return "Ready"
+    return "Starting" if broker in diagnosis.existing else "Joining"
+
+
+def _reassignment(
+    facts: Facts, findings: list[Finding], progress: Progress | None
+) -> dict[str, Any]:
+    assert facts.active is not None  # noqa: S101 - the caller has looked
+    report: dict[str, Any] = {"name": facts.active.name}
+    if progress is not None:
+        report["percent"] = progress.percent
+        if progress.eta:
+            report["eta"] = progress.eta
+    if blocked := blocked_by(findings):
+        report["blockedBy"] = blocked
+    return report
+
+
+def blocked_by(findings: Iterable[Finding]) -> list[str]:
+    """Return the sentences of what holds things up."""
+    return list(dict.fromkeys(f.message for f in findings if f.kind in ("blocked", "retry")))

@@ -1,0 +1,75 @@
+"""What kopf calls. One daemon per BrokerCluster; events only wake it.
+
+No create, update or field handlers: they see edges, and a cluster must be brought where its spec
+wants it whatever was missed. A daemon that raised or returned would be dead until restart, so it
+does neither, and nothing here touches kopf's `patch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from broker_operator.api.reassignment import CLUSTER_LABEL
+from broker_operator.api.spec import GROUP, VERSION
+from broker_operator.core.naming import MANAGED_BY
+
+if TYPE_CHECKING:
+    from broker_operator.loop import ClusterLoops
+
+INSTANCE = "app.kubernetes.io/instance"
+TOKEN_LIFETIME = timedelta(minutes=10)
+OURS = {"app.kubernetes.io/managed-by": MANAGED_BY}
+
+
+def register(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
+    """Register every handler."""
+    kopf.on.login(registry=registry)(login)
+    _register_daemon(registry, loops)
+    _register_wakes(registry, loops)
+
+    @kopf.on.probe(id="loops", registry=registry)
+    async def alive(**_: Any) -> str:
+        if stuck := loops.stuck():
+            raise kopf.PermanentError(f"no heartbeat of {', '.join(stuck)}")
+        return "ok"
+
+
+async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Log in with the service account, else with a kubeconfig, for ten minutes at a time.
+
+    The kubelet replaces the token; kopf would use the old one until it is refused, and exit.
+    """
+    found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    return replace(found, expiration=datetime.now(tz=UTC) + TOKEN_LIFETIME) if found else None
+
+
+def _register_daemon(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
+    @kopf.daemon(GROUP, VERSION, "brokerclusters", registry=registry)
+    async def serve(namespace: str | None, name: str, stopped: Any, **_: Any) -> None:
+        await loops.run(str(namespace), name, stopped.wait)
+        if stopped.reason and kopf.DaemonStoppingReason.RESOURCE_DELETED in stopped.reason:
+            await loops.finalize(str(namespace), name)
+
+
+def _register_wakes(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
+    @kopf.on.event(GROUP, VERSION, "brokerclusters", registry=registry)
+    async def cluster_changed(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:
+        # Our own status writes leave the generation as observed: they wake nobody.
+        if body.metadata.get("generation") != body.status.get("observedGeneration"):
+            loops.wake(str(namespace), name)
+
+    @kopf.on.event(GROUP, VERSION, "reassignments", registry=registry)
+    async def reassignment_changed(
+        namespace: str | None, labels: kopf.Labels, event: kopf.RawEvent, **_: Any
+    ) -> None:
+        if event["type"] == "DELETED" or "deletionTimestamp" in event["object"]["metadata"]:
+            loops.wake(str(namespace), labels.get(CLUSTER_LABEL, ""))
+
+    @kopf.on.event("v1", "pods", labels=OURS, registry=registry)
+    @kopf.on.event("apps", "v1", "statefulsets", labels=OURS, registry=registry)
+    async def child_changed(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
+        loops.wake(str(namespace), labels.get(INSTANCE, ""))

@@ -1,0 +1,1 @@
+"""One pass over one cluster: gather -> diagnose -> steps -> status."""

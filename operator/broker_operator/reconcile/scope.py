@@ -1,0 +1,108 @@
+"""What the steps of one pass share."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from broker_operator.api.spec import API_VERSION
+
+if TYPE_CHECKING:
+    from broker_operator.api.reassignment import Reassignment
+    from broker_operator.core.diagnose import Diagnosis
+    from broker_operator.core.facts import Facts
+    from broker_operator.core.model import BrokerId, KubeObject
+    from broker_operator.ports import BrokerAdmin, Clock, Coordination, Kubernetes, Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's own settings.
+
+    Attributes:
+        kafka_image: Repository of the broker image; the Kafka version is the tag.
+        cluster_domain: DNS domain of the Kubernetes cluster.
+        proof_seconds: Least time between the first proof that a broker is empty and its removal.
+        resync_seconds: Longest time between two passes.
+    """
+
+    kafka_image: str = "broker-operator/kafka"
+    cluster_domain: str = "cluster.local"
+    proof_seconds: float = 5.0
+    resync_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is kept between passes. All of it may be lost at any time at the cost of a delay.
+
+    Attributes:
+        proofs: Leaving broker -> monotonic time at which it was first seen empty.
+        samples: (monotonic time, bytes done) of the last minute of a reassignment.
+        sampled: Uid of the reassignment that the samples belong to.
+        throttled: Uid and plan hash for which the throttle is known to be set.
+        elections: Preferred leader elections asked for by (uid, plan hash).
+        said: What the last pass logged.
+    """
+
+    proofs: dict[BrokerId, float] = field(default_factory=dict)
+    samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
+    sampled: str = ""
+    throttled: tuple[str, str] | None = None
+    elections: dict[tuple[str, str], int] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Scope:
+    """One pass: the facts, what follows from them, and the ways to act.
+
+    Attributes:
+        body: The BrokerCluster object as read, for Events.
+        balanced: A step found that nothing needs to move over the desired brokers.
+        touched: A step wrote the active reassignment's status, so `facts` is behind.
+    """
+
+    body: KubeObject
+    facts: Facts
+    diagnosis: Diagnosis
+    kube: Kubernetes
+    coordination: Coordination
+    admin: BrokerAdmin
+    clock: Clock
+    recorder: Recorder
+    memory: Memory
+    settings: Settings
+    balanced: bool = False
+    touched: bool = False
+
+    @property
+    def image(self) -> str:
+        """The broker image."""
+        spec = self.facts.cluster.spec
+        return spec.image or f"{self.settings.kafka_image}:{spec.version}"
+
+    def timestamp(self) -> str:
+        """Now, as Kubernetes writes it."""
+        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Post an Event on the BrokerCluster."""
+        await self.recorder.event(self.body, reason=reason, message=message, warning=warning)
+
+    async def update(self, reassignment: Reassignment, **changes: Any) -> Reassignment:
+        """Write the reassignment's status with these keys replaced (None removes a key)."""
+        status = {**reassignment.status, **changes}
+        status = {key: value for key, value in status.items() if value is not None}
+        metadata = reassignment.body["metadata"]
+        self.touched = True
+        body = await self.kube.apply_status(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "Reassignment",
+                "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+                "status": status,
+            }
+        )
+        return replace(reassignment, body=body)

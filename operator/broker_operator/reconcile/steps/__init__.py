@@ -1,0 +1,1 @@
+"""One file a step. A step reads facts, makes at most one kind of change, and may die anywhere."""

@@ -1,0 +1,113 @@
+"""Reasons to touch nothing at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.core import naming
+from broker_operator.core.diagnose import name_some
+from broker_operator.core.model import Unknown
+from broker_operator.reconcile.outcome import DONE, Blocked, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker_operator.reconcile.scope import Scope
+
+
+async def check(scope: Scope) -> Outcome:
+    """Run the guards in order; the first that objects ends the pass."""
+    for guard in GUARDS:
+        objection = guard(scope)
+        if objection is not None:
+            return objection
+    return DONE
+
+
+def _stop(reason: str, message: str, *, stalled: bool = True) -> Blocked:
+    return Blocked(reason, message, stalled=stalled, ends_pass=True)
+
+
+def _paused(scope: Scope) -> Blocked | None:
+    if not scope.facts.cluster.spec.paused:
+        return None
+    return _stop(
+        "Paused", "spec.paused is true: nothing is changed until it is false", stalled=False
+    )
+
+
+def _rival(scope: Scope) -> Blocked | None:
+    """Of two BrokerClusters on one Kafka cluster, the older one keeps it."""
+    cluster = scope.facts.cluster
+    recorded = scope.facts.recorded_cluster_id
+    for rival in scope.facts.rivals:
+        same = rival.ensemble == cluster.chroot_key or (recorded and rival.cluster_id == recorded)
+        if same and (rival.created, rival.uid) < (cluster.created, cluster.uid):
+            return _stop(
+                "EnsembleInUse",
+                f"spec.zookeeper.connect {cluster.spec.connect!r} belongs to BrokerCluster "
+                f"{rival.namespace}/{rival.name}, which is older; use another chroot",
+            )
+    return None
+
+
+def _unreachable(scope: Scope) -> Blocked | None:
+    """Make no first broker before ZooKeeper has shown that the place is free."""
+    ensemble = scope.facts.ensemble
+    if not isinstance(ensemble, Unknown) or scope.facts.broker_sets:
+        return None
+    connect = scope.facts.cluster.spec.connect
+    return _stop("ZooKeeperUnreachable", f"cannot read {connect!r}: {ensemble.reason}")
+
+
+def _migrating(scope: Scope) -> Blocked | None:
+    ensemble = scope.facts.ensemble
+    if isinstance(ensemble, Unknown) or not ensemble.migrating:
+        return None
+    return _stop(
+        "MigrationInProgress",
+        "/migration exists in ZooKeeper: a KRaft controller owns the metadata now; "
+        "finish or roll back the migration first",
+    )
+
+
+def _wrong_cluster(scope: Scope) -> Blocked | None:
+    ensemble, recorded = scope.facts.ensemble, scope.facts.recorded_cluster_id
+    if isinstance(ensemble, Unknown) or not recorded or ensemble.cluster_id == recorded:
+        return None
+    found = ensemble.cluster_id or "nothing"
+    return _stop(
+        "WrongCluster",
+        f"/cluster/id in ZooKeeper is {found}, but this cluster's is {recorded}: "
+        "spec.zookeeper.connect leads to another cluster, or ZooKeeper has lost its data",
+    )
+
+
+def _foreign_brokers(scope: Scope) -> Blocked | None:
+    """Brokers that advertise anything but our pods' names belong to somebody else."""
+    ensemble, cluster = scope.facts.ensemble, scope.facts.cluster
+    if isinstance(ensemble, Unknown):
+        return None
+    ours = naming.broker_host("", cluster.name, cluster.namespace, scope.settings.cluster_domain)
+    foreign = [
+        f"{b.id} at {', '.join(b.hosts)}"
+        for _, b in sorted(ensemble.brokers.items())
+        if not any(host.endswith(ours) for host in b.hosts)
+    ]
+    if not foreign:
+        return None
+    return _stop(
+        "EnsembleInUse",
+        f"brokers that are not ours are registered in {cluster.spec.connect!r}: broker "
+        f"{name_some(foreign)}; use another chroot, or stop them",
+    )
+
+
+GUARDS: tuple[Callable[[Scope], Blocked | None], ...] = (
+    _rival,
+    _unreachable,
+    _migrating,
+    _wrong_cluster,
+    _foreign_brokers,
+    _paused,
+)

@@ -1,0 +1,148 @@
+"""Move partitions, batch by batch, and finish: leaders, throttle, record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.api.conditions import Condition, merge_conditions
+from broker_operator.api.spec import Via
+from broker_operator.core.diagnose import largest_sizes, name_some
+from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.planner import next_batch
+from broker_operator.ports import ReassignmentInProgressError
+from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
+from broker_operator.reconcile.steps import plan as planning
+from broker_operator.reconcile.steps import throttle
+
+if TYPE_CHECKING:
+    from broker_operator.api.reassignment import Reassignment
+    from broker_operator.core.facts import StoredPlan
+    from broker_operator.core.model import Assignment
+    from broker_operator.reconcile.scope import Scope
+
+POLL_SECONDS = 1.0
+MAX_ELECTIONS = 5
+"""Preferred leader elections are tried this often; then the leaders are left where they are."""
+
+
+async def advance(scope: Scope) -> Outcome:
+    """Submit the next batch of the active plan, wait for it, or finish the reassignment."""
+    active, plan = scope.facts.active, scope.facts.plan
+    if active is None or plan is None or isinstance(plan, Unknown):
+        return DONE
+    if not planning.fits(scope, active):
+        return DONE  # the plan step has said why it cannot be replaced yet
+    obstacle = _obstacle(scope)
+    if obstacle is not None:
+        return obstacle
+    ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
+    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
+        return DONE  # named by _obstacle
+    batch = next_batch(
+        ensemble.topics,
+        plan.target,
+        live=frozenset(ensemble.brokers),
+        sizes=largest_sizes(kafka),
+        max_moves_per_broker=scope.facts.cluster.spec.reassignment.max_moves_per_broker,
+    )
+    if batch:
+        return await _submit(scope, active, plan, batch)
+    left = scope.diagnosis.left
+    if left is None or not left.done:
+        return Wait("Moving", "what is left waits for its target brokers", seconds=POLL_SECONDS)
+    return await _finish(scope, active, ensemble, kafka)
+
+
+def _obstacle(scope: Scope) -> Outcome | None:
+    """Whatever forbids a new batch now."""
+    diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
+    if isinstance(ensemble, Unknown):
+        return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
+    if diagnosis.foreign:
+        return planning.foreign(diagnosis.foreign)
+    if isinstance(ensemble.requested, Unknown):
+        return Blocked("StuckReassignment", planning.stuck_message(ensemble.requested))
+    if diagnosis.ours or ensemble.requested is not None:
+        flying = diagnosis.ours
+        return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
+    if isinstance(kafka, Unknown):
+        return Blocked("KafkaUnreachable", kafka.reason, stalled=False, seconds=2.0)
+    if diagnosis.missing:
+        missing = name_some(sorted(diagnosis.missing))
+        message = f"no further batch before broker {missing} is registered again"
+        return Blocked("BrokersNotReady", message, stalled=False, seconds=2.0)
+    if diagnosis.lagging:
+        message = (
+            f"{len(diagnosis.lagging)} partitions wait for live replicas to catch up "
+            f"({name_some(diagnosis.lagging)}); no further batch before"
+        )
+        return Blocked("UnderReplicated", message, stalled=False, seconds=2.0)
+    return None
+
+
+async def _submit(
+    scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment
+) -> Outcome:
+    if (outcome := await throttle.ensure(scope, active, plan)) is not None:
+        return outcome
+    count = sum(len(partitions) for partitions in batch.values())
+    if scope.facts.cluster.spec.reassignment.via is Via.ADMIN_API:
+        await scope.admin.reassign(batch)
+    else:
+        try:
+            await scope.coordination.submit(batch)
+        except ReassignmentInProgressError:
+            message = "/admin/reassign_partitions is in use; waiting for the controller"
+            return Wait("Moving", message, seconds=POLL_SECONDS)
+        except ValueError as error:  # a broker or a topic has gone since the facts were read
+            return Wait("Moving", f"nothing submitted: {error}", seconds=POLL_SECONDS)
+    return Wait("Moving", f"submitted {count} partitions", seconds=POLL_SECONDS)
+
+
+async def _finish(
+    scope: Scope, active: Reassignment, ensemble: Ensemble, kafka: KafkaView
+) -> Outcome:
+    """Every replica is where it belongs: leaders, then throttle, then the record."""
+    mark = (active.uid, active.plan_hash)
+    tried = scope.memory.elections.get(mark, 0)
+    astray = _astray(ensemble, kafka)
+    if astray and tried < MAX_ELECTIONS:
+        scope.memory.elections[mark] = tried + 1
+        await scope.admin.elect_preferred(astray)
+        return Wait("ElectingLeaders", f"{len(astray)} preferred leaders", seconds=POLL_SECONDS)
+    if active.throttle is not None:
+        return await throttle.sweep(scope, active)
+    scope.memory.elections.pop(mark, None)
+    message = f"{active.moves} moves are done"
+    conditions = (
+        *(
+            Condition(c["type"], status=True, reason=c["reason"], message=c["message"])
+            for c in active.status.get("conditions") or ()
+            if c["type"] == "Planned"
+        ),
+        Condition("Progressing", status=False, reason="Succeeded", message=message),
+        Condition("Complete", status=True, reason="Succeeded", message=message),
+    )
+    now = scope.timestamp()
+    await scope.update(
+        active,
+        finishedAt=now,
+        blockedBy=None,
+        progress={"movesDone": active.moves, "bytesDone": active.bytes, "percent": 100},
+        conditions=merge_conditions(
+            active.status.get("conditions") or [], conditions, generation=1, now=now
+        ),
+    )
+    await scope.tell("FinishedReassignment", f"{active.name} ({active.cause}): {message}")
+    return Wait("Finished", f"{active.name}: {message}")
+
+
+def _astray(ensemble: Ensemble, kafka: KafkaView) -> list[TopicPartition]:
+    """Partitions that could be led by their preferred leader and are not."""
+    astray = []
+    for tp, state in ensemble.partitions():
+        seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
+        preferred = state.replicas[0] if state.replicas else None
+        if seen and preferred in seen.isr and seen.leader not in (preferred, None):
+            astray.append(tp)
+    return sorted(astray)
