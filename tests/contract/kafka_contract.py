@@ -1,0 +1,344 @@
+"""What the operator may rely on from any `Coordination` and `BrokerAdmin`, fake or live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker_operator.core.model import (
+    FOLLOWER_RATE,
+    FOLLOWER_REPLICAS,
+    LEADER_RATE,
+    LEADER_REPLICAS,
+    BrokerLogs,
+    Leadership,
+    PartitionState,
+    Throttle,
+    ThrottleConfigs,
+    TopicPartition,
+    Unknown,
+)
+from broker_operator.ports import ReassignmentInProgressError, RejectedError, TransientError
+from tests.contract.kafka_world import BROKERS, SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker_operator.core.model import Assignment, BrokerId, Replicas
+    from tests.contract.kafka_world import World
+
+CREATE = "create /admin/reassign_partitions"
+
+WRONG_SHAPES: dict[str, dict[int, tuple[object, ...]]] = {
+    "no replicas": {0: ()},
+    "a broker twice": {0: (2, 2, 0)},
+    "a negative id": {0: (-1, 2)},
+    "strings for ids": {0: ("2", "1")},
+    "booleans for ids": {0: (True, 2)},
+    "a fraction for an id": {0: (1.0, 2)},
+    "a negative partition": {-1: (1, 2)},
+}
+
+
+class ReadContract:
+    async def test_reads_brokers_topics_and_who_controls_them(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (3, 1)})
+        seen = await world.coordination.read()
+        assert set(seen.brokers) == set(BROKERS)
+        assert all(seen.brokers[broker].id == broker for broker in BROKERS)
+        assert all(seen.brokers[broker].hosts for broker in BROKERS)
+        assert seen.controller in BROKERS
+        assert seen.cluster_id
+        assert seen.topics[world.topic] == {0: PartitionState((0, 1)), 1: PartitionState((3, 1))}
+        assert seen.requested is None
+        assert not seen.migrating
+
+    async def test_reading_writes_nothing(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.coordination.read()
+        await world.admin.leadership()
+        await world.admin.log_dirs(BROKERS)
+        await world.admin.throttles(BROKERS, [world.topic])
+        assert world.writes == []
+
+    async def test_a_deleted_topic_is_gone(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.delete_topic()
+        await world.until("topic is gone", lambda seen: world.topic not in seen.topics)
+
+    async def test_a_stopped_broker_is_not_registered(self, world: World) -> None:
+        await world.create_topic({0: (3,), 1: (0,)})
+        await world.stop_broker(3)
+        await world.until("broker 3 is gone", lambda seen: set(seen.brokers) == {0, 1, 2})
+
+        async def lost() -> bool:
+            led = (await world.admin.leadership())[world.topic]
+            return led == {0: Leadership(None, frozenset({3})), 1: Leadership(0, frozenset({0}))}
+
+        await world.until_true("nobody leads what only broker 3 had", lost)
+        logs = await world.admin.log_dirs(BROKERS)
+        assert isinstance(logs[3], Unknown)
+        assert all(isinstance(logs[broker], BrokerLogs) for broker in (0, 1, 2))
+        await world.start_broker(3)
+        await world.until("broker 3 is back", lambda seen: set(seen.brokers) == set(BROKERS))
+
+        async def back() -> bool:
+            led = (await world.admin.leadership())[world.topic]
+            return led[0] == Leadership(3, frozenset({3}))
+
+        await world.until_true("broker 3 leads again", back)
+        assert isinstance((await world.admin.log_dirs([3]))[3], BrokerLogs)
+
+
+class SubmitContract:
+    async def test_moves_what_it_is_told_to(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (1, 2)}, size=100_000)
+        target = {world.topic: {0: (3, 1)}}
+        await world.coordination.submit(target)
+        assert world.writes == [CREATE]
+        seen = await world.until_moved(target)
+        assert seen.topics[world.topic][1] == PartitionState((1, 2))
+
+    async def test_a_move_in_flight_shows_its_request_and_both_ends(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)}, size=SIZE)
+        await world.hold()
+        target = {world.topic: {0: (3, 1)}}
+        await world.coordination.submit(target)
+        seen = await world.until("in flight", lambda seen: seen.topics[world.topic][0].in_flight)
+        state = seen.topics[world.topic][0]
+        assert state == PartitionState((3, 1, 0), adding=(3,), removing=(0,))
+        assert state.target == (3, 1)
+        assert seen.requested == target
+        with pytest.raises(ReassignmentInProgressError):
+            await world.coordination.submit({world.topic: {0: (2, 1)}})
+        await world.let_go()
+        await world.until_moved(target)
+
+    async def test_a_change_of_order_alone_is_done_at_once(self, world: World) -> None:
+        await world.create_topic({0: (0, 1, 2)})
+        target = {world.topic: {0: (2, 1, 0)}}
+        await world.coordination.submit(target)
+        await world.until_moved(target)
+
+    @pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+    async def test_refuses_what_would_poison_the_cluster(
+        self, world: World, wrong: Mapping[int, Replicas]
+    ) -> None:
+        await self._refused(world, {world.topic: wrong})
+
+    async def test_refuses_an_empty_batch(self, world: World) -> None:
+        await self._refused(world, {})
+        await self._refused(world, {world.topic: {}})
+
+    async def test_refuses_more_than_200_entries(self, world: World) -> None:
+        await self._refused(world, {world.topic: dict.fromkeys(range(201), (0, 1))}, "201")
+
+    async def test_refuses_more_than_a_million_bytes(self, world: World) -> None:
+        everyone = tuple(range(2_000))
+        await self._refused(world, {world.topic: dict.fromkeys(range(199), everyone)}, "bytes")
+
+    async def test_refuses_a_target_that_is_not_live(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await self._refused(world, {world.topic: {0: (0, 9)}}, f"{world.topic}-0.*9")
+
+    async def test_refuses_a_broker_that_has_just_stopped(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.stop_broker(3)
+        await world.until("broker 3 is gone", lambda seen: 3 not in seen.brokers)
+        await self._refused(world, {world.topic: {0: (0, 3)}}, f"{world.topic}-0.*3")
+        await world.start_broker(3)
+
+    async def test_refuses_unknown_partitions(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await self._refused(world, {world.topic: {0: (1, 0), 1: (1, 0)}}, f"{world.topic}-1")
+        await self._refused(world, {"nobody-made-this": {0: (1, 0)}}, "nobody-made-this-0")
+
+    async def _refused(self, world: World, batch: Assignment, match: str = "") -> None:
+        """Nothing is sent, nothing has changed, and the refusal names what is wrong."""
+        with pytest.raises(ValueError, match=match or None):
+            await world.coordination.submit(batch)
+        assert world.writes == []
+        seen = await world.coordination.read()
+        assert seen.requested is None
+        assert not any(state.in_flight for _, state in seen.partitions())
+
+
+class AdminContract:
+    async def test_reassigns_what_it_is_told_to(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (1, 2)}, size=100_000)
+        target = {world.topic: {0: (3, 1)}}
+        await world.admin.reassign(target)
+        assert world.writes == ["AlterPartitionReassignments"]
+        seen = await world.until_moved(target)
+        assert seen.topics[world.topic][1] == PartitionState((1, 2))
+
+    async def test_retargets_a_partition_in_flight(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)}, size=SIZE)
+        await world.hold()
+        await world.coordination.submit({world.topic: {0: (3, 1)}})
+        await world.until("in flight", lambda seen: seen.topics[world.topic][0].in_flight)
+        await world.admin.reassign({world.topic: {0: (2, 1)}})
+        seen = await world.until("retargeted", lambda seen: seen.requested is None)
+        assert seen.topics[world.topic][0] == PartitionState((2, 1, 0), (2,), (0,))
+        await world.let_go()
+        await world.until_moved({world.topic: {0: (2, 1)}})
+
+    async def test_names_each_refused_partition_and_moves_the_others(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (0, 1), 2: (0, 1)})
+        batch = {world.topic: {0: (0, 9), 1: (0, 8), 2: (0, 2)}, "nobody-made-this": {0: (0, 1)}}
+        with pytest.raises(RejectedError) as refusal:
+            await world.admin.reassign(batch)
+        for named in (f"{world.topic}-0", f"{world.topic}-1", "nobody-made-this-0"):
+            assert named in str(refusal.value)
+        assert f"{world.topic}-2" not in str(refusal.value)
+        seen = await world.until_moved({world.topic: {2: (0, 2)}})
+        assert seen.topics[world.topic][0] == PartitionState((0, 1))
+
+    @pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+    async def test_sends_nothing_of_a_batch_with_a_wrong_shape(
+        self, world: World, wrong: Mapping[int, Replicas]
+    ) -> None:
+        with pytest.raises(RejectedError, match=world.topic):
+            await world.admin.reassign({world.topic: wrong})
+        assert world.writes == []
+
+    async def test_log_dirs_have_the_size_of_every_replica(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (1, 0)}, size=200_000)
+        logs = await world.admin.log_dirs([0, 1, 2])
+        for broker in (0, 1):
+            found = logs[broker]
+            assert isinstance(found, BrokerLogs)
+            assert not found.failed
+            assert set(found.sizes[world.topic]) == {0, 1}
+            assert all(200_000 <= s < 300_000 for s in found.sizes[world.topic].values())
+        nothing = logs[2]
+        assert isinstance(nothing, BrokerLogs)
+        assert world.topic not in nothing.sizes
+
+    async def test_elects_the_preferred_leader_of_the_partitions_given(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (0, 1), 2: (1, 0)})
+        await world.coordination.submit({world.topic: {0: (1, 0), 1: (1, 0)}})
+        await world.until_moved({world.topic: {0: (1, 0), 1: (1, 0)}})
+        await world.until_true("0 leads still", lambda: self._led_by(world, {0: 0, 1: 0, 2: 1}))
+        chosen = [TopicPartition(world.topic, 0), TopicPartition(world.topic, 2)]
+        await world.admin.elect_preferred(chosen)
+        await world.until_true("1 leads one", lambda: self._led_by(world, {0: 1, 1: 0, 2: 1}))
+        await world.admin.elect_preferred(chosen)
+        await world.until_true("1 leads one", lambda: self._led_by(world, {0: 1, 1: 0, 2: 1}))
+
+    async def test_electing_nobody_is_no_write(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.coordination.submit({world.topic: {0: (1, 0)}})
+        await world.until_moved({world.topic: {0: (1, 0)}})
+        await world.admin.elect_preferred([])
+        assert world.writes == [CREATE]
+        await world.until_true("0 leads still", lambda: self._led_by(world, {0: 0}))
+
+    async def test_electing_a_leader_that_is_away_fails_for_now(self, world: World) -> None:
+        await world.create_topic({0: (3, 0)})
+        await world.stop_broker(3)
+        await world.until_true("0 leads", lambda: self._led_by(world, {0: 0}))
+        with pytest.raises(TransientError, match=f"{world.topic}-0"):
+            await world.admin.elect_preferred([TopicPartition(world.topic, 0)])
+        await world.start_broker(3)
+
+    async def test_electing_a_leader_for_what_does_not_exist_is_refused(self, world: World) -> None:
+        with pytest.raises(RejectedError, match="nobody-made-this-0"):
+            await world.admin.elect_preferred([TopicPartition("nobody-made-this", 0)])
+
+    async def _led_by(self, world: World, leaders: Mapping[int, BrokerId]) -> bool:
+        found = (await world.admin.leadership())[world.topic]
+        return {number: each.leader for number, each in found.items()} == leaders
+
+
+class ThrottleContract:
+    async def test_sets_shows_and_clears_a_throttle(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (1, 2)})
+        ours = Throttle(1_000_000, (0, 3), {world.topic: "0:0,0:1"}, {world.topic: "0:3"})
+        await world.admin.set_throttle(ours)
+        rates = {LEADER_RATE: "1000000", FOLLOWER_RATE: "1000000"}
+        lists = {LEADER_REPLICAS: "0:0,0:1", FOLLOWER_REPLICAS: "0:3"}
+        await self._until(world, ThrottleConfigs({0: rates, 3: rates}, {world.topic: lists}))
+        assert world.writes == ["IncrementalAlterConfigs"] * 3
+        await world.admin.clear_throttle(ours)
+        await self._until(world, ThrottleConfigs({}, {}))
+        await world.admin.clear_throttle(ours)
+        await self._until(world, ThrottleConfigs({}, {}))
+
+    async def test_leaves_what_it_was_not_told_about(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (1, 2)})
+        theirs = Throttle(7_000_000, (1, 2), {world.topic: "1:1"}, {})
+        await world.admin.set_throttle(theirs)
+        ours = Throttle(1_000_000, (0,), {}, {world.topic: "0:3"})
+        await world.admin.set_throttle(ours)
+        await world.admin.clear_throttle(ours)
+        rates = {LEADER_RATE: "7000000", FOLLOWER_RATE: "7000000"}
+        lists = {LEADER_REPLICAS: "1:1"}
+        await self._until(world, ThrottleConfigs({1: rates, 2: rates}, {world.topic: lists}))
+        await world.admin.clear_throttle(theirs)
+        await self._until(world, ThrottleConfigs({}, {}))
+
+    async def test_a_new_rate_replaces_the_old_one(self, world: World) -> None:
+        await world.admin.set_throttle(Throttle(1_000_000, (2,)))
+        await world.admin.set_throttle(Throttle(2_000_000, (2,)))
+        rates = {LEADER_RATE: "2000000", FOLLOWER_RATE: "2000000"}
+        await self._until(world, ThrottleConfigs({2: rates}, {}))
+        await world.admin.clear_throttle(Throttle(2_000_000, (2,)))
+        await self._until(world, ThrottleConfigs({}, {}))
+
+    async def test_a_topic_that_is_gone_fails_for_now_but_clears(self, world: World) -> None:
+        lost = Throttle(1_000_000, (0,), {"nobody-made-this": "*"}, {})
+        with pytest.raises(TransientError, match="nobody-made-this"):
+            await world.admin.set_throttle(lost)
+        assert (await world.admin.throttles([0], [])).brokers == {}
+        await world.admin.clear_throttle(lost)
+        assert (await world.admin.throttles([], ["nobody-made-this"])).topics == {}
+
+    async def test_a_broker_that_is_away_fails_for_now_and_the_rest_is_cleared(
+        self, world: World
+    ) -> None:
+        await world.create_topic({0: (0, 1)})
+        ours = Throttle(1_000_000, (0, 3), {world.topic: "*"}, {world.topic: "*"})
+        await world.admin.set_throttle(ours)
+        await world.stop_broker(3)
+        await world.until("broker 3 is gone", lambda seen: 3 not in seen.brokers)
+        with pytest.raises(TransientError, match="3"):
+            await world.admin.throttles(BROKERS, [world.topic])
+        with pytest.raises(TransientError, match="3"):
+            await world.admin.clear_throttle(ours)
+        await self._until(world, ThrottleConfigs({}, {}), brokers=(0, 1, 2))
+        await world.start_broker(3)
+        rates = {LEADER_RATE: "1000000", FOLLOWER_RATE: "1000000"}
+        await self._until(world, ThrottleConfigs({3: rates}, {}))
+        await world.admin.clear_throttle(ours)
+        await self._until(world, ThrottleConfigs({}, {}))
+
+    async def _until(
+        self,
+        world: World,
+        expected: ThrottleConfigs,
+        brokers: tuple[BrokerId, ...] = BROKERS,
+    ) -> None:
+        async def seen() -> bool:
+            return await world.admin.throttles(brokers, [world.topic]) == expected
+
+        await world.until_true(f"throttles are {expected}", seen)
+
+
+class CloseContract:
+    async def test_nothing_answers_after_close(self, world: World) -> None:
+        await world.coordination.close()
+        await world.admin.close()
+        with pytest.raises(TransientError):
+            await world.coordination.read()
+        with pytest.raises(TransientError):
+            await world.coordination.submit({world.topic: {0: (0, 1)}})
+        with pytest.raises(TransientError):
+            await world.admin.leadership()
+        await world.coordination.close()
+        await world.admin.close()
+
+
+class KafkaContract(ReadContract, SubmitContract, AdminContract, ThrottleContract, CloseContract):
+    """All of it. A subclass offers a fixture `world`."""

@@ -1,0 +1,183 @@
+"""The demo, step by step."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.cluster import images
+from tests.cluster.cluster import Cluster
+from tests.demo.summary import Account, Scaling
+from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
+from tests.e2e.environment import Environment, eventually
+from tests.traffic.pods import Traffic, TrafficOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.demo.model import Move
+    from tests.demo.screen import View
+    from tests.demo.watch import Watcher
+
+CLUSTER = "demo"
+NAMESPACE = "broker-operator-demo"
+TOPICS, PARTITIONS, MEGABYTES = 12, 20, 200
+BASELINE_SECONDS = 20.0
+SCALING_SECONDS = 300.0
+RATE = 500
+"""Records per second of the checked traffic."""
+
+
+def environment(*, existing: bool, view: View) -> Environment:
+    """Return the Kubernetes to show it on; the embedded one is brought up, images loaded."""
+    if existing:
+        return Environment(kubeconfig=None, embedded=None)
+    view.say("building what is not cached yet: images, Kubernetes (minutes, the first time only)")
+    archives = images.build_all()
+    cluster = Cluster(CLUSTER)
+    cluster.up(3)
+    cluster.load_images(list(archives.values()))
+    return Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+
+
+def demo_brokers(env: Environment) -> Brokers:
+    """Return the BrokerCluster of the demo; nothing is made yet."""
+    return Brokers(env, "demo", NAMESPACE)
+
+
+@dataclass
+class Demo:
+    """Runs the phases and keeps the account."""
+
+    brokers: Brokers
+    watcher: Watcher
+    view: View
+    account: Account = field(default_factory=Account)
+
+    def run(self) -> Account:
+        """Do all of it.
+
+        Raises:
+            AssertionError: Something did not happen in time; the message shows why.
+            TrafficPodError: The traffic could not be made.
+        """
+        env = self.brokers.env
+        with self._phase("install the operator with Helm"):
+            env.install()
+        with self._phase("start ZooKeeper"):
+            make_zookeeper(env, NAMESPACE)
+        self.watcher.start()
+        with self._phase("make a cluster of three brokers"):
+            spec = broker_cluster("demo", NAMESPACE, "zookeeper:2181/demo", storage={"size": "2Gi"})
+            env.apply(spec)
+            self.brokers.ready(3)
+        traffic = self._traffic()
+        self.watcher.traffic = traffic
+        try:
+            self._show(traffic)
+        finally:
+            self.watcher.traffic = None
+            traffic.close()
+        self.account.removals = list(self.watcher.removals)
+        return self.account
+
+    def _traffic(self) -> Traffic:
+        env = self.brokers.env
+        options = TrafficOptions(rate=RATE)
+        bootstrap = self.brokers.bootstrap
+        return Traffic(env.kubectl, env.kubeconfig, NAMESPACE, bootstrap, options=options)
+
+    def _show(self, traffic: Traffic) -> None:
+        with self._phase(f"fill {TOPICS * PARTITIONS} partitions with {MEGABYTES} MB"):
+            traffic.fill(topics=TOPICS, partitions=PARTITIONS, megabytes=MEGABYTES)
+        with self._phase("checked traffic"):
+            traffic.start()
+            self._let_flow(traffic, 3)
+        with self._phase("traffic before"):
+            self._let_flow(traffic, BASELINE_SECONDS)
+        self._scale(4, "3 -> 4")
+        self._scale(3, "4 -> 3")
+        with self._phase("stop and verify"):
+            self.account.outcome = traffic.stop()
+            self.account.verdict = traffic.verify()
+        worst = self.watcher.worst
+        self.account.p99_before = worst.get("traffic before", 0.0)
+        during = [worst.get(title, 0.0) for title in ("3 -> 4", "4 -> 3")]
+        self.account.p99_during = max(during)
+
+    def _let_flow(self, traffic: Traffic, seconds: float) -> None:
+        """Let the traffic flow for so many of its own lines, one a second."""
+        seen: set[int] = set()
+
+        def enough() -> bool:
+            seen.add((traffic.latest("produce") or {}).get("acked", 0))
+            return len(seen) >= seconds
+
+        eventually("traffic", enough, 5 * seconds + 30)
+
+    def _scale(self, replicas: int, title: str) -> None:
+        """Scale, and take the times."""
+        known = {item["metadata"]["name"] for item in self.brokers.reassignments()}
+        with self._phase(title):
+            begin = time.monotonic()
+            self.view.say(f"$ kubectl scale bc/demo --replicas={replicas}")
+            self.brokers.scale(replicas)
+            marks: dict[str, float] = {}
+
+            def mark(name: str, reached: object) -> None:
+                if reached and name not in marks:
+                    marks[name] = time.monotonic() - begin
+
+            def finished() -> Move | None:
+                now = self.watcher.latest
+                mark("stateful_set", now.stateful_set == replicas)
+                move = now.move
+                if move is None or move.name in known:
+                    return None
+                mark("first_move", move.moves_done)
+                mark("moved", move.done)
+                return move if move.done else None
+
+            moved: Move = self.brokers.until(f"{title} to be moved", finished, SCALING_SECONDS)
+            self.brokers.ready(replicas, SCALING_SECONDS)
+            settled = time.monotonic() - begin
+            eventually("the watcher's last look", lambda: self._watched(replicas), 30)
+            mark("stateful_set", True)
+            self.account.scalings.append(
+                Scaling(
+                    title=title,
+                    move=moved,
+                    stateful_set=marks["stateful_set"],
+                    first_move=marks.get("first_move", marks["moved"]),
+                    moved=marks["moved"],
+                    settled=settled,
+                )
+            )
+
+    def _watched(self, replicas: int) -> bool:
+        """Whether the watcher, which looks once a second, has seen the end of a scaling."""
+        return self.watcher.latest.stateful_set == replicas
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.watcher.phase = name
+        self.view.say(f"{self.watcher.elapsed():6.1f} s  {name}")
+        begin = time.monotonic()
+        yield
+        self.account.phases.append((name, time.monotonic() - begin))
+
+
+def remove(*, existing: bool) -> None:
+    """Remove all that the demo made."""
+    if not existing:
+        Cluster(CLUSTER).down()
+        return
+    env = Environment(kubeconfig=None, embedded=None)
+    env.kubectl("delete", "bc", "--all", "-n", NAMESPACE, "--timeout=90s", check=False)
+    env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    env.kubectl("delete", "namespace", "broker-operator-system", "--ignore-not-found")
+    for kind in ("clusterrole", "clusterrolebinding"):
+        env.kubectl("delete", kind, "broker-operator", "--ignore-not-found")
+    env.kubectl("delete", "-k", "crds", "--ignore-not-found")

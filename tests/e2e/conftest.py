@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster import images
+from tests.cluster.cluster import Cluster
+from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
+from tests.e2e.environment import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from subprocess import CompletedProcess
+
+NAMESPACE = "kafka"
+
+
+@pytest.fixture(scope="session")
+def bare_environment() -> Iterator[Environment]:
+    """A Kubernetes without the operator; the embedded one goes when the tests are over.
+
+    KEEP=1 leaves it up, for looking around and for the next run.
+    """
+    if os.environ.get("CLUSTER") == "existing":
+        yield Environment(kubeconfig=None, embedded=None)
+        return
+    archives = images.build_all()
+    cluster = Cluster("e2e")
+    cluster.up(3)
+    try:
+        cluster.load_images(list(archives.values()))
+        yield Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+    finally:
+        if not os.environ.get("KEEP"):
+            cluster.down()
+
+
+@pytest.fixture(scope="session")
+def environment(bare_environment: Environment) -> Environment:
+    """A Kubernetes with the operator."""
+    bare_environment.install()
+    return bare_environment
+
+
+@pytest.fixture(scope="session")
+def kubectl(bare_environment: Environment) -> Callable[..., CompletedProcess[str]]:
+    """Kubectl for the cluster, with the CRDs in it."""
+    bare_environment.kubectl("apply", "--server-side", "--force-conflicts", "-k", "crds")
+    return bare_environment.kubectl
+
+
+@pytest.fixture(scope="session")
+def shared(environment: Environment) -> Brokers:
+    """A cluster of three brokers that every test leaves as it found it."""
+    make_zookeeper(environment, NAMESPACE)
+    environment.apply(broker_cluster("shared", NAMESPACE, "zookeeper:2181/shared"))
+    brokers = Brokers(environment, "shared", NAMESPACE)
+    brokers.ready(3)
+    return brokers
+
+
+@pytest.fixture
+def brokers(shared: Brokers) -> Iterator[Brokers]:
+    """The shared cluster with three settled brokers, before and after."""
+    shared.ready(3)
+    yield shared
+    if shared.object()["spec"]["replicas"] != 3:
+        shared.scale(3)
+    shared.ready(3)

@@ -1,0 +1,129 @@
+"""The Kubernetes that the tests run on, embedded or given, with the operator installed in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.cluster import binaries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster.cluster import Cluster
+
+REPOSITORY = Path(__file__).parents[2]
+CHART = REPOSITORY / "helm" / "broker-operator"
+OPERATOR_NAMESPACE = "broker-operator-system"
+DEPLOYMENT = "broker-operator"
+COMMAND_SECONDS = 180.0
+
+T = TypeVar("T")
+
+
+class DeadlineError(AssertionError):
+    """A condition did not come true in time; the message says what was seen instead."""
+
+
+def eventually(what: str, look: Callable[[], T | None], seconds: float, *, every: float = 0.5) -> T:
+    """Return the first truthy answer of `look`.
+
+    Raises:
+        DeadlineError: There was none within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = look()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise DeadlineError(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(every)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Kubernetes to test on.
+
+    Attributes:
+        kubeconfig: Its kubeconfig; None = kubectl's own choice.
+        embedded: The embedded cluster, None if the cluster was given.
+        build: Changes with the operator's image, so that a cluster that was kept gets the new one.
+    """
+
+    kubeconfig: Path | None
+    embedded: Cluster | None
+    build: str = "given"
+
+    def kubectl(
+        self, *args: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl; with `check`, a failure raises with what it said."""
+        return self._run([str(binaries.kubectl()), *args], stdin=stdin, check=check)
+
+    def helm(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run Helm."""
+        return self._run([str(binaries.helm()), *args])
+
+    def get(self, *args: str) -> dict[str, Any]:
+        """Return what `kubectl get ... -o json` says."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", *args, "-o", "json").stdout)
+        return found
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply objects."""
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(bundle))
+
+    def install(self, *values: str) -> None:
+        """Install the operator with Helm, or change its values, and wait until it is there."""
+        build = f"podAnnotations.build=b{self.build}"
+        settings = ("resyncSeconds=5", "logFormat=plain", build, *values)
+        self.helm(
+            *("upgrade", "--install", "broker-operator", str(CHART)),
+            *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait"),
+            *("--timeout", "180s", "--reset-values"),
+            *(word for value in settings for word in ("--set", value)),
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Return the operator's metrics: `name{labels}` -> value."""
+        path = (
+            f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/services/"
+            "broker-operator-metrics:metrics/proxy/metrics"
+        )
+        lines = self.kubectl("get", "--raw", path).stdout.splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def operator_log(self, lines: int = 100) -> str:
+        """Return the end of the operator's log, of the crashed container too if there is one."""
+        where = ("-n", OPERATOR_NAMESPACE, f"deploy/{DEPLOYMENT}", f"--tail={lines}")
+        now = self.kubectl("logs", *where, check=False).stdout
+        before = self.kubectl("logs", *where, "--previous", check=False)
+        return (before.stdout if before.returncode == 0 else "") + now
+
+    def _run(
+        self, command: list[str], *, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ)
+        if self.kubeconfig is not None:
+            environment["KUBECONFIG"] = str(self.kubeconfig)
+        done = subprocess.run(
+            command,
+            input=stdin,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS + 60,
+            check=False,
+        )
+        if check and done.returncode:
+            words = " ".join(command[1:])
+            raise AssertionError(f"{command[0]} {words}: {done.stderr or done.stdout}")
+        return done

@@ -1,0 +1,222 @@
+"""What dies in the middle of a move comes back to a move that goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, Brokers, finished
+from tests.e2e.environment import DEPLOYMENT, OPERATOR_NAMESPACE, eventually
+from tests.e2e.test_scaling import (
+    assert_fewest_moves,
+    newest_number,
+    scale_and_finish,
+    spread,
+    traffic,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.environment import Environment
+    from tests.traffic.pods import Traffic
+
+__all__ = ["traffic"]
+
+pytestmark = pytest.mark.e2e
+
+MOMENTS = ("before-create", "after-create", "mid-move", "before-sweep", "before-removal")
+FAULTS = Path(__file__).parent / "faults" / "operator_that_dies.py"
+SLOW = {"throttle": "1Mi", "maxMovesPerBroker": 3}
+FAST = {"throttle": "50Mi", "maxMovesPerBroker": 20}
+
+
+@pytest.fixture
+def mortal(brokers: Brokers) -> Iterator[Brokers]:
+    """The shared cluster, served by an operator that is killed at each of MOMENTS."""
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "faults", "namespace": OPERATOR_NAMESPACE},
+        "data": {FAULTS.name: FAULTS.read_text()},
+    }
+    brokers.env.apply(config_map)
+    brokers.env.install(
+        "command={python3}",
+        f"args={{/faults/{FAULTS.name}}}",
+        "extraEnv[0].name=MOMENTS",
+        f"extraEnv[0].value={' '.join(MOMENTS)}",
+        "extraVolumes[0].name=faults",
+        "extraVolumes[0].configMap.name=faults",
+        "extraVolumes[1].name=state",
+        "extraVolumes[1].emptyDir.sizeLimit=1Mi",
+        "extraVolumeMounts[0].name=faults",
+        "extraVolumeMounts[0].mountPath=/faults",
+        "extraVolumeMounts[1].name=state",
+        "extraVolumeMounts[1].mountPath=/faults-state",
+    )
+    yield brokers
+    brokers.env.install()
+
+
+def test_operator_killed_at_any_moment_finishes(mortal: Brokers, traffic: Traffic) -> None:
+    traffic.start()
+    out = scale_and_finish(mortal, 4, "ScaleUp")
+    back = scale_and_finish(mortal, 3, "ScaleDown")
+    outcome, verdict = traffic.stop(), traffic.verify()
+    log = mortal.env.operator_log(lines=-1)
+    for moment in MOMENTS:
+        assert f"DYING {moment}" in log
+    assert log.count("ENDED by signal 9") == len(MOMENTS)
+    # No move was made twice: all that was planned is all that was needed.
+    assert_fewest_moves(out)
+    assert_fewest_moves(back)
+    assert mortal.throttles() == ""
+    assert outcome.failure == ""
+    assert verdict.clean, verdict
+
+
+@pytest.mark.parametrize("victim", ["shared-broker-1", "zookeeper-0", "operator"])
+def test_pod_deleted_in_mid_move(brokers: Brokers, traffic: Traffic, victim: str) -> None:
+    brokers.patch({"reassignment": SLOW})
+    traffic.start()
+    before = newest_number(brokers)
+    brokers.scale(4)
+    brokers.moving()
+    if victim == "operator":
+        label = f"app.kubernetes.io/name={DEPLOYMENT}"
+        brokers.env.kubectl("delete", "pod", "-n", OPERATOR_NAMESPACE, "-l", label, "--wait=false")
+    else:
+        where = ("-n", brokers.namespace, victim, "--grace-period=0", "--force")
+        brokers.env.kubectl("delete", "pod", *where)
+    brokers.patch({"reassignment": FAST})
+    brokers.ready(4, MOVE_SECONDS)
+    assert newest_number(brokers) == before + 1
+    scale_and_finish(brokers, 3, "ScaleDown")
+    outcome, verdict = traffic.stop(), traffic.verify()
+    assert outcome.failure == ""
+    assert verdict.clean, verdict
+
+
+def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) -> None:
+    """Kafka's own tool moves a partition, slowly; then the cluster is scaled."""
+    scale_and_finish(brokers, 4, "ScaleUp")
+    assignment: dict[str, dict[str, list[int]]] = traffic.describe(assignment=True)["assignment"]
+    topic, partition, replicas = next(
+        (topic, number, replicas)
+        for topic, partitions in sorted(assignment.items())
+        if topic.startswith("checked-")
+        for number, replicas in sorted(partitions.items())
+        if 3 not in replicas
+    )
+    target = [3, *replicas[1:]]
+    wanted = [{"topic": topic, "partition": int(partition), "replicas": target}]
+    document = json.dumps({"version": 1, "partitions": wanted})
+    tool = "/opt/kafka/bin/kafka-reassign-partitions"
+    # 50 kB/s for about 1 MB: long enough to be seen, short enough to end by itself.
+    brokers.run(
+        *("sh", "-c"),
+        f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
+        " --reassignment-json-file /tmp/foreign.json --execute --throttle 50000",
+        stdin=document,
+    )
+    throttles = brokers.throttles()
+    assert "50000" in throttles
+    before = newest_number(brokers)
+    brokers.scale(3)
+
+    def named() -> bool:
+        condition = brokers.condition("Reconciling")
+        return f"{topic}-{partition}" in condition.get("message", "")
+
+    brokers.until("the foreign move to be named in status", named, READY_SECONDS)
+    assert newest_number(brokers) == before, "nothing is planned meanwhile"
+    assert brokers.throttles() == throttles
+
+    def ended() -> bool:
+        listed = brokers.run(tool, "--bootstrap-server", brokers.bootstrap, "--list")
+        return "No partition reassignments found" in listed
+
+    eventually("the foreign move to end", ended, MOVE_SECONDS, every=2)
+    brokers.ready(3, MOVE_SECONDS)
+    left = brokers.throttles()
+    assert "50000" in left, "a throttle that is not ours stays"
+    assert "52428800" not in left, "ours is swept"
+    assert brokers.events("ForeignThrottle")
+    forget_throttles(brokers)
+
+
+def forget_throttles(brokers: Brokers) -> None:
+    """Take off what Kafka's own tool has set, as its user would."""
+    rates = "leader.replication.throttled.rate,follower.replication.throttled.rate"
+    lists = "leader.replication.throttled.replicas,follower.replication.throttled.replicas"
+    tool = ("/opt/kafka/bin/kafka-configs", "--bootstrap-server", brokers.bootstrap, "--alter")
+    for broker in ("0", "1", "2"):
+        where = ("--entity-type", "brokers", "--entity-name", broker)
+        brokers.run(*tool, *where, "--delete-config", rates)
+    listed = brokers.topics("--list").split()
+    for topic in (name for name in listed if name.startswith("checked-")):
+        where = ("--entity-type", "topics", "--entity-name", topic)
+        brokers.run(*tool, *where, "--delete-config", lists)
+    assert brokers.throttles() == ""
+
+
+def test_node_power_loss_drains_nothing(brokers: Brokers, traffic: Traffic) -> None:
+    if brokers.env.embedded is None:
+        pytest.skip("power can only be cut on the embedded cluster's nodes")
+    cluster = brokers.env.embedded
+    node = node_to_cut(brokers.env, brokers)
+    broker = broker_on(brokers, node)
+    loads, before = spread(traffic), newest_number(brokers)
+    traffic.start()
+    cluster.node_down(node)
+    try:
+
+        def noticed() -> bool:
+            return brokers.condition("BrokersReady").get("status") == "False"
+
+        brokers.until("the loss to be noticed", noticed, READY_SECONDS)
+        assert brokers.condition("Available")["status"] == "True"
+        assert brokers.replicas() == 3
+    finally:
+        cluster.node_up(node)
+    brokers.ready(3, MOVE_SECONDS)
+    outcome, verdict = traffic.stop(), traffic.verify()
+    assert outcome.failure == ""
+    assert verdict.clean, verdict
+    assert spread(traffic) == loads, f"broker {broker} holds what it held"
+    assert newest_number(brokers) == before
+
+
+def node_to_cut(env: Environment, brokers: Brokers) -> str:
+    """Return a node that runs a broker and neither ZooKeeper, the operator nor the traffic."""
+    pods: list[dict[str, Any]] = env.get("pods", "-A")["items"]
+    needed = {
+        pod["spec"]["nodeName"]
+        for pod in pods
+        if "nodeName" in pod["spec"] and f"{brokers.name}-broker-" not in pod["metadata"]["name"]
+    }
+    nodes = {
+        p["spec"]["nodeName"] for p in pods if f"{brokers.name}-broker-" in p["metadata"]["name"]
+    }
+    free: list[str] = sorted(nodes - needed)
+    assert free, f"every node with a broker runs something that is needed: {sorted(needed)}"
+    return free[-1]
+
+
+def broker_on(brokers: Brokers, node: str) -> str:
+    """Return the pod name of a broker on a node."""
+    items = brokers.env.get("pods", "-n", brokers.namespace)["items"]
+    names = [
+        pod["metadata"]["name"]
+        for pod in items
+        if pod["spec"].get("nodeName") == node and "-broker-" in pod["metadata"]["name"]
+    ]
+    return str(names[0])
+
+
+def test_every_reassignment_has_ended(brokers: Brokers) -> None:
+    assert all(finished(item) for item in brokers.reassignments())

@@ -1,0 +1,146 @@
+"""The main job: brokers come and go, and nobody loses a record."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, Brokers, finished
+from tests.traffic.pods import Traffic, TrafficOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def traffic(shared: Brokers) -> Iterator[Traffic]:
+    """Checked topics with bytes in them; a test starts and stops the flow."""
+    made = Traffic(
+        shared.env.kubectl,
+        shared.env.kubeconfig,
+        shared.namespace,
+        shared.bootstrap,
+        options=TrafficOptions(rate=200),
+    )
+    made.fill(topics=6, partitions=10, megabytes=60)
+    yield made
+    made.close()
+
+
+def number(reassignment: dict[str, Any]) -> int:
+    return int(reassignment["metadata"]["name"].rpartition("-")[2])
+
+
+def newest_number(brokers: Brokers) -> int:
+    return max((number(ra) for ra in brokers.reassignments()), default=0)
+
+
+def scale_and_finish(brokers: Brokers, replicas: int, cause: str) -> dict[str, Any]:
+    """Scale, wait for the new Reassignment to end and for all to settle; return it."""
+    before = newest_number(brokers)
+    brokers.scale(replicas)
+
+    def done() -> dict[str, Any] | None:
+        newest = brokers.reassignments()[-1:]
+        return newest[0] if newest and number(newest[0]) > before and finished(newest[0]) else None
+
+    found: dict[str, Any] = brokers.until(f"a finished {cause}", done, MOVE_SECONDS)
+    brokers.ready(replicas, MOVE_SECONDS)
+    assert found["spec"]["cause"] == cause
+    assert newest_number(brokers) == before + 1, "one scaling is one Reassignment"
+    return found
+
+
+def assert_fewest_moves(reassignment: dict[str, Any]) -> None:
+    plan = reassignment["status"]["plan"]
+    assert plan["moves"] == plan["lowerBound"]
+    assert reassignment["status"]["progress"]["percent"] == 100
+
+
+def spread(traffic: Traffic) -> dict[int, int]:
+    """Return the replicas on each broker, as the brokers themselves tell it."""
+    counted = traffic.describe()["brokers"]
+    return {int(broker): row["replicas"] for broker, row in counted.items()}
+
+
+@pytest.mark.parametrize("top", [4, 5])
+def test_scaling_out_and_in_loses_nothing(brokers: Brokers, traffic: Traffic, top: int) -> None:
+    traffic.start()
+    out = scale_and_finish(brokers, top, "ScaleUp")
+    assert_fewest_moves(out)
+    assert brokers.on_broker(top - 1)
+    back = scale_and_finish(brokers, 3, "ScaleDown")
+    assert_fewest_moves(back)
+    outcome = traffic.stop()
+    verdict = traffic.verify()
+    assert outcome.failure == ""
+    assert outcome.failed == outcome.unresolved == 0
+    assert verdict.clean, verdict
+    assert brokers.throttles() == ""
+
+
+def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traffic) -> None:
+    scale_and_finish(brokers, 4, "ScaleUp")
+    before = newest_number(brokers)
+    brokers.patch({"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 2}})
+    try:
+        brokers.scale(3)
+        draining = brokers.moving()
+        assert number(draining) == before + 1
+        brokers.scale(4)
+        held: list[int] = []
+
+        def superseded() -> bool:
+            held.append(brokers.on_broker(3) or 0)
+            items = brokers.reassignments()
+            return any(finished(ra) for ra in items if number(ra) == before + 1)
+
+        brokers.until("the drain to be given up", superseded, MOVE_SECONDS)
+        # What was in flight may land; after that nothing leaves broker 3 any more.
+        assert min(held) >= held[0] - 2, held
+        assert brokers.replicas() == 4
+    finally:
+        brokers.patch({"reassignment": {"throttle": "50Mi", "maxMovesPerBroker": 20}})
+    brokers.ready(4, MOVE_SECONDS)
+    assert brokers.replicas() == 4
+    loads = spread(traffic)
+    assert max(loads.values()) - min(loads.values()) <= 1
+    scale_and_finish(brokers, 3, "ScaleDown")
+
+
+def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffic) -> None:
+    before = newest_number(brokers)
+    loads = spread(traffic)
+    brokers.scale(2)
+    stalled = brokers.until("a refusal", lambda: brokers.condition("Stalled"), READY_SECONDS)
+    assert stalled["reason"] == "ReplicationFactorTooHigh"
+    assert "replication factor 3" in stalled["message"]
+    assert "replicas" in stalled["message"]
+    assert brokers.events("ReplicationFactorTooHigh")
+    assert brokers.replicas() == 3
+    brokers.scale(3)
+    brokers.ready(3)
+    assert spread(traffic) == loads
+    assert newest_number(brokers) == before
+
+
+def test_topics_made_during_a_drain_end_off_the_broker(brokers: Brokers, traffic: Traffic) -> None:
+    scale_and_finish(brokers, 4, "ScaleUp")
+    brokers.patch({"reassignment": {"throttle": "2Mi", "maxMovesPerBroker": 3}})
+    try:
+        brokers.scale(3)
+        brokers.moving()
+        brokers.create_topic("late", 8)
+        brokers.topics("--alter", "--topic", "late", "--partitions", "12")
+    finally:
+        brokers.patch({"reassignment": {"throttle": "50Mi", "maxMovesPerBroker": 20}})
+    brokers.ready(3, MOVE_SECONDS)
+    described = traffic.describe(assignment=True)
+    late = described["assignment"]["late"]
+    assert len(late) == 12
+    assert all(3 not in replicas for replicas in late.values()), json.dumps(late)
+    brokers.topics("--delete", "--topic", "late")

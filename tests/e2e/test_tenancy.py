@@ -1,0 +1,176 @@
+"""Several clusters under one operator, none in another's way; and the end of a cluster."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.brokers import READY_SECONDS, Brokers, broker_cluster, make_zookeeper
+from tests.e2e.environment import eventually
+
+if TYPE_CHECKING:
+    from tests.e2e.environment import Environment
+
+pytestmark = pytest.mark.e2e
+
+NO_OP_PASSES = 30
+
+
+def test_no_op_passes_write_nothing(brokers: Brokers) -> None:
+    env = brokers.env
+    env.install("resyncSeconds=1")
+
+    def passes(metrics: dict[str, float]) -> float:
+        label = f'name="{brokers.name}"'
+        return sum(
+            value
+            for key, value in metrics.items()
+            if key.startswith("broker_operator_reconcile_total{") and label in key
+        )
+
+    def writes(metrics: dict[str, float]) -> dict[str, float]:
+        return {k: v for k, v in metrics.items() if k.startswith("broker_operator_writes_total")}
+
+    def versions() -> dict[str, str]:
+        kinds = "bc,ra,statefulset,service,configmap,serviceaccount,pdb"
+        items = env.get(kinds, "-n", brokers.namespace)["items"]
+        return {
+            f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for item in items
+        }
+
+    eventually("the first pass", lambda: passes(env.metrics()) > 2, READY_SECONDS)
+    brokers.ready(3)
+    first, before = env.metrics(), versions()
+
+    def enough() -> dict[str, float] | None:
+        now = env.metrics()
+        return now if passes(now) >= passes(first) + NO_OP_PASSES else None
+
+    last = eventually(f"{NO_OP_PASSES} more passes", enough, READY_SECONDS)
+    assert writes(last) == writes(first)
+    assert versions() == before
+    env.install()
+
+
+def test_clusters_do_not_meet(environment: Environment, shared: Brokers) -> None:
+    """One more under another chroot, one more in another namespace, and one that is too many."""
+    make_zookeeper(environment, "elsewhere")
+    small = {"replicas": 1, "config": {"min.insync.replicas": "1"}}
+    neighbour = Brokers(environment, "neighbour", shared.namespace)
+    stranger = Brokers(environment, "stranger", "elsewhere")
+    thief = Brokers(environment, "thief", "elsewhere")
+    environment.apply(
+        broker_cluster("neighbour", shared.namespace, "zookeeper:2181/neighbour", **small),
+        # The same words as the shared cluster's, but another namespace's ZooKeeper.
+        broker_cluster("stranger", "elsewhere", "zookeeper:2181/shared", **small),
+    )
+    neighbour.ready(1)
+    stranger.ready(1)
+    owned = f"zookeeper.{shared.namespace}:2181/shared"
+    environment.apply(broker_cluster("thief", "elsewhere", owned, **small))
+    stalled = thief.until("a refusal", lambda: thief.condition("Stalled"), READY_SECONDS)
+    assert stalled["reason"] == "EnsembleInUse"
+    assert f"{shared.namespace}/{shared.name}" in stalled["message"]
+    assert thief.events("EnsembleInUse")
+    names = [
+        item["metadata"]["name"] for item in environment.get("sts", "-n", "elsewhere")["items"]
+    ]
+    assert "thief-broker" not in names
+    ids = {b.status()["clusterId"] for b in (shared, neighbour, stranger)}
+    assert len(ids) == 3
+    shared.ready(3)
+    for brokers in (thief, neighbour, stranger):
+        delete(brokers)
+
+
+def test_specs_found_bad_later_are_named_while_others_are_served(
+    environment: Environment, shared: Brokers
+) -> None:
+    """What only the operator can know becomes a condition and an Event; the rest goes on."""
+    nowhere = Brokers(environment, "nowhere", shared.namespace)
+    imageless = Brokers(environment, "imageless", shared.namespace)
+    small = {"replicas": 1, "config": {"min.insync.replicas": "1"}}
+    environment.apply(
+        broker_cluster("nowhere", shared.namespace, "no-such-host:2181/a", **small),
+        broker_cluster(
+            "imageless", shared.namespace, "zookeeper:2181/b", image="no-such-image:1", **small
+        ),
+    )
+    lost = nowhere.until("a refusal", lambda: nowhere.condition("Stalled"), READY_SECONDS)
+    assert lost["reason"] == "ZooKeeperUnreachable"
+    assert "no-such-host:2181" in lost["message"]
+    assert nowhere.events("ZooKeeperUnreachable")
+    unpulled = imageless.until("a refusal", lambda: imageless.condition("Stalled"), READY_SECONDS)
+    assert unpulled["reason"] == "BrokersNotReady"
+    assert "imageless-broker-0" in unpulled["message"]
+    assert "Image" in unpulled["message"]
+    shared.patch({"reassignment": {"history": 6}})
+
+    def served() -> bool:
+        item = shared.object()
+        return bool(item["status"]["observedGeneration"] == item["metadata"]["generation"])
+
+    shared.until("the healthy cluster to be served", served, 30)
+    for brokers in (nowhere, imageless):
+        delete(brokers)
+
+
+def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment) -> None:
+    """Deleted in mid-move with ZooKeeper gone; made again with the same name."""
+    namespace = "phoenix"
+    make_zookeeper(environment, namespace)
+    brokers = Brokers(environment, "phoenix", namespace)
+    slow = {"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 1}}
+    spec = broker_cluster("phoenix", namespace, "zookeeper:2181/phoenix", **slow)
+    environment.apply(spec)
+    brokers.ready(3)
+    brokers.create_topic("kept", 24)
+    produce(brokers, "kept", 2000)
+    cluster_id = brokers.status()["clusterId"]
+    brokers.scale(4)
+    brokers.moving()
+    environment.kubectl("scale", "-n", namespace, "sts/zookeeper", "--replicas=0")
+    started = time.monotonic()
+    environment.kubectl("delete", "bc/phoenix", "-n", namespace, "--timeout=60s")
+    assert time.monotonic() - started < 60
+    label = "app.kubernetes.io/instance=phoenix"
+
+    def gone() -> bool:
+        return not environment.get("pods", "-n", namespace, "-l", label)["items"]
+
+    eventually("the pods to go", gone, READY_SECONDS)
+    claims = environment.get("pvc", "-n", namespace, "-l", label)["items"]
+    assert len(claims) == 4
+    environment.kubectl("scale", "-n", namespace, "sts/zookeeper", "--replicas=1")
+    spec["spec"]["replicas"] = 4
+    environment.apply(spec)
+    brokers.ready(4)
+    assert brokers.status()["clusterId"] == cluster_id
+    assert [row["id"] for row in brokers.status()["brokers"]] == [0, 1, 2, 3]
+    assert count(brokers, "kept") == 2000
+    delete(brokers)
+
+
+def produce(brokers: Brokers, topic: str, records: int) -> None:
+    """Write records that the brokers acknowledge on all replicas, with Kafka's own tool."""
+    lines = "".join(f"{n:0200d}\n" for n in range(records))
+    tool = ("/opt/kafka/bin/kafka-console-producer", "--bootstrap-server", brokers.bootstrap)
+    brokers.run(*tool, "--topic", topic, "--producer-property", "acks=all", stdin=lines)
+
+
+def count(brokers: Brokers, topic: str) -> int:
+    """Return how many records a topic has, by its end offsets."""
+    tool = ("/opt/kafka/bin/kafka-get-offsets", "--bootstrap-server", brokers.bootstrap)
+    listed = brokers.run(*tool, "--topic", topic).split()
+    return sum(int(line.rpartition(":")[2]) for line in listed)
+
+
+def delete(brokers: Brokers) -> None:
+    """Delete a cluster with its volumes."""
+    where = ("-n", brokers.namespace)
+    brokers.env.kubectl("delete", f"bc/{brokers.name}", *where, "--timeout=60s")
+    label = f"app.kubernetes.io/instance={brokers.name}"
+    brokers.env.kubectl("delete", "pvc", *where, "-l", label, "--wait=false")

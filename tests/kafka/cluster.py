@@ -1,0 +1,296 @@
+"""ZooKeeper and Kafka brokers as plain processes on loopback, while tests need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import confluent_kafka
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+from kazoo.client import KazooClient
+
+from tests.cluster.jars import kafka_libs
+from tests.kafka.processes import Java, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+START_DEADLINE = 90.0
+CALL_DEADLINE = 30.0
+
+_LOOPBACK = "127.0.0.1"
+_JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+_RECORD = 16 * 1024
+
+_LOG4J = """\
+log4j.rootLogger=INFO, stdout
+log4j.appender.stdout=org.apache.log4j.ConsoleAppender
+log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
+log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %c %m%n
+"""
+
+_ZOOKEEPER = """\
+tickTime=500
+dataDir={folder}
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+maxClientCnxns=0
+"""
+
+# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores.
+_BROKER = """\
+broker.id={id}
+zookeeper.connect={connect}
+zookeeper.session.timeout.ms=6000
+listeners=PLAINTEXT://127.0.0.1:{port}
+log.dirs={folder}
+num.network.threads=1
+num.io.threads=2
+background.threads=2
+num.recovery.threads.per.data.dir=1
+log.cleaner.dedupe.buffer.size=2097152
+log.cleaner.io.buffer.size=65536
+log.index.size.max.bytes=65536
+log.segment.bytes=1048576
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+replica.lag.time.max.ms=5000
+replica.fetch.wait.max.ms=100
+auto.leader.rebalance.enable=false
+auto.create.topics.enable=false
+controlled.shutdown.retry.backoff.ms=500
+delete.topic.enable=true
+"""
+
+
+class KafkaCluster:
+    """One ZooKeeper server and some brokers, each a process that dies with its parent.
+
+    Attributes:
+        brokers: Broker id -> port on loopback, running or not.
+        connect: ZooKeeper's connect string with the chroot the brokers use.
+        zookeeper: The same without a chroot.
+    """
+
+    def __init__(self, folder: Path, brokers: int, racks: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._racks = racks
+        ports = _free_ports(brokers + 1)
+        self.zookeeper = f"{_LOOPBACK}:{ports[0]}"
+        self.connect = f"{self.zookeeper}/kafka"
+        self.brokers = dict(enumerate(ports[1:]))
+        self._processes: dict[str, Java] = {}
+        # The kernel ends a process when the thread that started it ends, so it is always this one.
+        self._parent = ThreadPoolExecutor(1, thread_name_prefix="parent")
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of every broker, joined by commas."""
+        return ",".join(f"{_LOOPBACK}:{port}" for port in self.brokers.values())
+
+    def start(self) -> None:
+        """Start everything and wait until all brokers serve.
+
+        Raises:
+            TimeoutError: Something did not come up; with the end of its log.
+        """
+        (self._folder / "log4j.properties").write_text(_LOG4J)
+        self._libs = kafka_libs()
+        self.start_zookeeper()
+        self.start_broker(*self.brokers)
+
+    def stop(self) -> None:
+        """End every process at once; what is on disk is the caller's to remove."""
+        for process in self._processes.values():
+            process.kill()
+        self._processes.clear()
+        self._parent.shutdown()
+
+    def pause_zookeeper(self) -> None:
+        """Freeze the ZooKeeper server: connections stay open, nothing answers."""
+        self._processes["zookeeper"].freeze()
+
+    def resume_zookeeper(self) -> None:
+        """Let a frozen ZooKeeper server go on."""
+        self._processes["zookeeper"].signal(signal.SIGCONT)
+
+    def pause_broker(self, broker: int) -> None:
+        """Freeze a broker; its ZooKeeper session ends after six seconds."""
+        self._processes[f"broker-{broker}"].freeze()
+
+    def resume_broker(self, broker: int) -> None:
+        """Let a frozen broker go on; it registers again if it has to."""
+        self._processes[f"broker-{broker}"].signal(signal.SIGCONT)
+
+    def bytes_on_disk(self, broker: int, topic: str, partition: int) -> int:
+        """Return the size of a replica's log segments, from the file system."""
+        folder = self._folder / f"data-{broker}" / f"{topic}-{partition}"
+        return sum(segment.stat().st_size for segment in folder.glob("*.log"))
+
+    def configure(self, kind: ResourceType, name: str, key: str, value: str | None) -> None:
+        """Set a dynamic config, or delete it if `value` is None; brokers notice in a moment."""
+        change = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+        entry = ConfigEntry(key, value, incremental_operation=change)
+        resource = ConfigResource(kind, name, incremental_configs=[entry])
+        admin = self.client()
+        admin.incremental_alter_configs([resource])[resource].result(CALL_DEADLINE)
+
+    def configure_all_brokers(self, config: Mapping[str, str]) -> None:
+        """Replace the dynamic defaults of all brokers, as Kafka's own tools did with ZooKeeper."""
+        client = KazooClient(self.connect)
+        client.start()
+        try:
+            content = json.dumps({"version": 1, "config": dict(config)}).encode()
+            client.ensure_path("/config/brokers/<default>")
+            client.set("/config/brokers/<default>", content)
+            change = json.dumps({"version": 2, "entity_path": "brokers/<default>"}).encode()
+            client.create("/config/changes/config_change_", change, sequence=True)
+        finally:
+            client.stop()
+            client.close()
+
+    def configured(self, kind: ResourceType, name: str, key: str) -> str | None:
+        """Return a config's value as that broker or topic has it now, None if it has none."""
+        resource = ConfigResource(kind, name)
+        admin = self.client()
+        found = admin.describe_configs([resource])[resource].result(CALL_DEADLINE)
+        return found[key].value if key in found else None
+
+    def start_zookeeper(self) -> None:
+        """Start the ZooKeeper server, with the data it had; returns when it answers."""
+        data = self._folder / "zookeeper"
+        data.mkdir(exist_ok=True)
+        config = self._folder / "zoo.cfg"
+        port = self.zookeeper.partition(":")[2]
+        config.write_text(_ZOOKEEPER.format(folder=data, port=port))
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        self._launch("zookeeper", ["-Xmx128m"], [main, str(config)])
+        wait_until(lambda: _answers(int(port)), "ZooKeeper accepts connections", START_DEADLINE)
+
+    def stop_zookeeper(self) -> None:
+        """Kill the ZooKeeper server; its data stays."""
+        self._processes.pop("zookeeper").kill()
+
+    def start_broker(self, *brokers: int) -> None:
+        """Start brokers that were stopped; returns when they serve."""
+        for broker in brokers:
+            self._launch_broker(broker)
+        for broker in brokers:
+            self._await_broker(broker)
+
+    def stop_broker(self, *brokers: int) -> None:
+        """Stop brokers by controlled shutdown: they hand their leaders over and unregister."""
+        stopping = [self._processes.pop(f"broker-{broker}") for broker in brokers]
+        for process in stopping:
+            process.signal(signal.SIGTERM)
+        for process in stopping:
+            process.wait()
+
+    def create_topic(
+        self,
+        name: str,
+        assignment: Mapping[int, Sequence[int]],
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create a topic with these replicas per partition and wait until it can be written."""
+        replicas = [list(assignment[number]) for number in range(len(assignment))]
+        topic = NewTopic(
+            name, len(replicas), replica_assignment=replicas, config=dict(config or {})
+        )
+        admin = self.client()
+        admin.create_topics([topic])[name].result(CALL_DEADLINE)
+
+        def led() -> bool:
+            found = admin.list_topics(name, timeout=CALL_DEADLINE).topics[name]
+            parts = found.partitions.values()
+            return len(parts) == len(assignment) and all(p.leader >= 0 for p in parts)
+
+        wait_until(led, f"every partition of {name} has a leader")
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic; the brokers clean up in their own time."""
+        admin = self.client()  # one that goes out of scope takes its requests with it
+        admin.delete_topics([name])[name].result(CALL_DEADLINE)
+
+    def fill(self, topic: str, partition: int, size: int) -> None:
+        """Write at least `size` bytes to one partition, acknowledged by all in-sync replicas."""
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self.bootstrap, "acks": "all", "compression.type": "none"}
+        )
+        record = os.urandom(_RECORD)
+        failures: list[Any] = []
+
+        def delivered(error: Any, _message: Any) -> None:
+            if error is not None:
+                failures.append(error)
+
+        for _ in range(-(-size // _RECORD)):
+            producer.produce(topic, record, partition=partition, on_delivery=delivered)
+            producer.poll(0)
+        left = producer.flush(CALL_DEADLINE)
+        if left or failures:
+            raise RuntimeError(f"{left} records unsent, failures: {failures[:3]}")
+
+    def client(self) -> AdminClient:
+        """Return an Admin API client that shares no code with the adapters under test."""
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def _launch_broker(self, broker: int) -> None:
+        data = self._folder / f"data-{broker}"
+        config = self._folder / f"broker-{broker}.properties"
+        text = _BROKER.format(
+            id=broker, connect=self.connect, port=self.brokers[broker], folder=data
+        )
+        if self._racks:
+            text += f"broker.rack={self._racks[broker % len(self._racks)]}\n"
+        config.write_text(text)
+        self._launch(f"broker-{broker}", ["-Xms128m", "-Xmx256m"], ["kafka.Kafka", str(config)])
+
+    def _await_broker(self, broker: int) -> None:
+        started = f"[KafkaServer id={broker}] started"
+        self._processes[f"broker-{broker}"].wait_for(started, START_DEADLINE)
+
+    def _launch(self, name: str, memory: list[str], main: list[str]) -> None:
+        log4j = f"-Dlog4j.configuration=file:{self._folder / 'log4j.properties'}"
+        argv = ["java", *memory, *_JVM, log4j, "-cp", f"{self._libs}/*", *main]
+        log = self._folder / f"{name}.log"
+        self._processes[name] = self._parent.submit(Java, name, argv, log).result()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ask the kernel for ports nobody listens on; all are held until the last is known."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((_LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with closing(socket.create_connection((_LOOPBACK, port), timeout=5)) as probe:
+            probe.sendall(b"srvr")
+            return b"Zookeeper version" in probe.recv(100)
+    except OSError:
+        return False

@@ -1,0 +1,48 @@
+"""Znodes written by hand, for adapters to read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kazoo.client import KazooClient
+
+
+class Nodes:
+    """A chroot of its own, written into by hand."""
+
+    def __init__(self, server: str, chroot: str) -> None:
+        self.connect = server + chroot
+        self._client = KazooClient(server, command_retry={"max_tries": 50, "max_delay": 0.5})
+        self._client.start()
+        self._client.ensure_path(chroot)
+        self._client.chroot = chroot
+
+    def set(self, path: str, content: Any) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        if self._client.exists(path):
+            self._client.set(path, data)
+        else:
+            self._client.create(path, data, makepath=True)
+
+    def serve(self, *brokers: int) -> None:
+        for broker in brokers:
+            self.set(f"/brokers/ids/{broker}", {"version": 1, "host": f"b{broker}", "port": 1})
+        self._client.ensure_path("/admin")
+
+    def get(self, path: str) -> tuple[bytes, Any]:
+        content: tuple[bytes, Any] = self._client.get(path)
+        return content
+
+    def acls(self, path: str) -> list[Any]:
+        return list(self._client.get_acls(path)[0])
+
+    def exists(self, path: str) -> bool:
+        return self._client.retry(self._client.exists, path) is not None
+
+    def delete(self, path: str) -> None:
+        self._client.delete(path)
+
+    def close(self) -> None:
+        self._client.stop()
+        self._client.close()

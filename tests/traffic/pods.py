@@ -1,0 +1,248 @@
+"""Checked traffic in a Kubernetes cluster: fill, run, stop, verify.
+
+traffic = Traffic(kubectl, kubeconfig, "orders", "orders-broker:9092")
+traffic.fill(topics=3, partitions=8, megabytes=20)
+traffic.start()
+...                                     # scale, break, restart
+outcome = traffic.stop()
+verdict = traffic.verify()
+assert verdict.clean, verdict
+traffic.close()
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from tests.traffic.checker import Verdict
+from tests.traffic.ledger import Ledger
+from tests.traffic.manifests import IMAGE, ledgers_config_map
+from tests.traffic.runner import Kubectl, PodRunner, TrafficPodError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.traffic.follow import Line
+
+__all__ = ["Kubectl", "Outcome", "Traffic", "TrafficOptions", "TrafficPodError"]
+
+_POLL_SECONDS = 0.3
+_START_POD_SECONDS = 30.0
+_FLOW_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficOptions:
+    """How traffic is made.
+
+    Attributes:
+        name: Begins the names of all its objects; one run of a name at a time in a namespace.
+        image: Full name of the traffic image.
+        prefix: Names of the topics begin so.
+        rate: Records per second over all partitions.
+        size: Bytes of a record.
+        node: Node that the pods run on; any, if None.
+        program: The kubectl program, for following logs.
+    """
+
+    name: str = "traffic"
+    image: str = IMAGE
+    prefix: str = "checked-"
+    rate: int = 500
+    size: int = 200
+    node: str | None = None
+    program: str = "kubectl"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What producer and consumer said in the end.
+
+    Attributes:
+        acked: Records acknowledged by the brokers, those of `fill` not counted.
+        sent: Records handed to the client.
+        failed: Records that were refused for good.
+        unresolved: Records without an answer when time was up.
+        failure: Why the producer gave up; empty if it did not.
+        ack_gap_max_s: Longest time in seconds without an ack while some were due.
+        consumed: The consumer's counts, see `LogChecker.totals`.
+    """
+
+    acked: int
+    sent: int
+    failed: int
+    unresolved: int
+    failure: str
+    ack_gap_max_s: float
+    consumed: dict[str, int]
+
+
+class Traffic:
+    """Checked traffic to the brokers at `bootstrap`; all that was acked is kept in `ledgers`."""
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        kubeconfig: Path | None,
+        namespace: str,
+        bootstrap: str,
+        *,
+        options: TrafficOptions | None = None,
+        on_line: Callable[[Line], None] = lambda _: None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            kubectl: Runs kubectl.
+            kubeconfig: For following logs; kubectl's own choice, if None.
+            namespace: Where the pods run; it must exist.
+            bootstrap: host:port of a broker, as pods see it.
+            options: How traffic is made.
+            on_line: Gets every JSON line of every pod, from several threads.
+        """
+        self.options = options or TrafficOptions()
+        self.namespace = namespace
+        self.bootstrap = bootstrap
+        self.ledgers: list[Ledger] = []
+        self._runs = 0
+        self._pods = PodRunner(
+            kubectl,
+            kubeconfig,
+            namespace,
+            run=self.options.name,
+            on_line=on_line,
+            image=self.options.image,
+            node=self.options.node,
+            program=self.options.program,
+        )
+
+    def fill(
+        self,
+        *,
+        topics: int = 12,
+        partitions: int = 20,
+        replication: int = 3,
+        megabytes: float = 200,
+        timeout: float = 240,
+    ) -> Line:
+        """Make topics and put checked bytes on them; return the tool's final line.
+
+        Raises:
+            TrafficPodError: If that fails or takes longer than `timeout` seconds.
+        """
+        sizes = {
+            "topics": topics,
+            "partitions": partitions,
+            "replication": replication,
+            "megabytes": megabytes,
+            "timeout": timeout,
+        }
+        options = [text for key, value in sizes.items() for text in (f"--{key}", str(value))]
+        self._launch("fill", *self._topics(), *options)
+        line = self._pods.result("fill", "filled", timeout + _START_POD_SECONDS)
+        self.ledgers.append(Ledger.from_json(line))
+        return line
+
+    def start(self, *, observe: bool = True) -> None:
+        """Start the producer, the consumer and, if asked, an observer of the brokers' metadata.
+
+        Returns when records are acked and consumed.
+
+        Raises:
+            TrafficPodError: If that does not happen in time.
+        """
+        self._runs += 1
+        send = ("--rate", str(self.options.rate), "--size", str(self.options.size))
+        group = f"{self.options.name}-{self._runs}"
+        self._launch("consume", *self._topics(), "--group", group)
+        self._launch("produce", *self._topics(), *send)
+        if observe:
+            self._launch("observe", "--every", "1", command="describe")
+        self.wait_until(self._flows, "records are acked and consumed", _FLOW_SECONDS)
+
+    def _flows(self) -> bool:
+        acked, consumed = self.latest("produce"), self.latest("consume")
+        return bool(acked and acked["acked"] and consumed and consumed["consumed"])
+
+    def latest(self, kind: str) -> Line | None:
+        """Return the last line of a kind: `produce`, `consume`, `describe`."""
+        return self._pods.latest(kind)
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        """Wait until a condition on the traffic's lines holds.
+
+        Raises:
+            TrafficPodError: If it does not within `timeout` seconds, or a pod ended meanwhile.
+        """
+        self._pods.wait_until(condition, what, timeout)
+
+    def stop(self, timeout: float = 120) -> Outcome:
+        """Stop the producer, let the consumer catch up, stop it too; return what they said.
+
+        Raises:
+            TrafficPodError: If one of them gives no final account within `timeout` seconds.
+        """
+        produced = self._pods.end("produce", "produced", timeout)
+        self.ledgers.append(Ledger.from_json(produced))
+        self._let_consumer_catch_up(timeout)
+        consumed = self._pods.end("consume", "consumed", timeout)
+        self._pods.discard("observe")
+        return Outcome(
+            acked=produced["total"],
+            sent=produced["sent"],
+            failed=produced["failed"],
+            unresolved=produced["unresolved"],
+            failure=produced["failure"],
+            ack_gap_max_s=produced["ack_gap_max_s"],
+            consumed={key: value for key, value in consumed.items() if isinstance(value, int)},
+        )
+
+    def _let_consumer_catch_up(self, timeout: float) -> None:
+        """Wait until it has read what was acked; after that time, lost records explain it."""
+        wanted = sum(ledger.total for ledger in self.ledgers)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and not self._pods.has_ended("consume"):
+            line = self.latest("consume")
+            if line and line["consumed"] >= wanted and line["lag"] == 0:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def verify(self, timeout: float = 180) -> Verdict:
+        """Read all partitions from start to end and compare with everything that was acked.
+
+        Raises:
+            TrafficPodError: If the log cannot be read to its end within `timeout` seconds.
+        """
+        name = f"{self.options.name}-ledgers"
+        text = json.dumps([ledger.to_json() for ledger in self.ledgers])
+        self._pods.apply(ledgers_config_map(name, self.namespace, self.options.name, text))
+        self._launch("verify", *self._topics(), "--timeout", str(timeout), ledgers=name)
+        line = self._pods.result("verify", "verdict", timeout + _START_POD_SECONDS)
+        values = {each.name: line[each.name] for each in fields(Verdict)}
+        return Verdict(**{**values, "examples": tuple(values["examples"])})
+
+    def describe(self, *, assignment: bool = False) -> Line:
+        """Ask the brokers now where the replicas are; see `tests.traffic.describe`.
+
+        Raises:
+            TrafficPodError: If they do not answer.
+        """
+        self._launch("describe", *(["--assignment"] if assignment else []))
+        return self._pods.result("describe", "describe", 2 * _START_POD_SECONDS)
+
+    def close(self) -> None:
+        """Remove all of it from the cluster."""
+        self._pods.close()
+
+    def _topics(self) -> tuple[str, str]:
+        return "--prefix", self.options.prefix
+
+    def _launch(
+        self, role: str, *args: str, command: str | None = None, ledgers: str | None = None
+    ) -> None:
+        words = [command or role, "--bootstrap", self.bootstrap, *args]
+        self._pods.launch(role, words, ledgers=ledgers)

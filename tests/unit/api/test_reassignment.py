@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker_operator.api.reassignment import Cause, ThrottleRecord, decode_reassignment
+
+
+def body(**status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "demo-12", "uid": "u"},
+        "spec": {"cluster": "demo", "cause": "ScaleUp", "brokers": [0, 1]},
+        "status": status,
+    }
+
+
+def test_a_new_one_knows_what_it_is_for_and_no_more() -> None:
+    fresh = body()
+    del fresh["status"]
+    made = decode_reassignment(fresh)
+    assert (made.name, made.uid, made.number) == ("demo-12", "u", 12)
+    assert (made.cause, made.brokers) == (Cause.SCALE_UP, frozenset({0, 1}))
+    assert not made.finished
+    assert not made.deleting
+    assert (made.plan_hash, made.config_maps, made.moves, made.bytes) == ("", (), 0, 0)
+    assert made.throttle is None
+    assert made.status == {}
+
+
+def test_everything_is_read_back() -> None:
+    plan = {"hash": "abc", "configMaps": ["a", "b"], "moves": 3, "bytes": 4}
+    throttle = {"bytesPerSecond": 9, "brokers": [1], "topics": ["t"]}
+    given = body(plan=plan, throttle=throttle)
+    given["metadata"] |= {"deletionTimestamp": "x", "finalizers": ["f"]}
+    made = decode_reassignment(given)
+    assert (made.plan_hash, made.config_maps, made.moves, made.bytes) == ("abc", ("a", "b"), 3, 4)
+    assert made.throttle == ThrottleRecord(9, (1,), ("t",))
+    assert made.deleting
+    assert made.finalizers == ("f",)
+
+
+def test_a_throttle_may_name_nobody() -> None:
+    made = decode_reassignment(body(throttle={"bytesPerSecond": 9}))
+    assert made.throttle == ThrottleRecord(9, (), ())
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "finished", "succeeded"),
+    [
+        ("True", "Succeeded", True, True),
+        ("False", "Superseded", True, False),
+        ("False", "Moving", False, False),
+    ],
+)
+def test_the_complete_condition_tells_the_end(
+    status: str, reason: str, *, finished: bool, succeeded: bool
+) -> None:
+    made = decode_reassignment(
+        body(conditions=[{"type": "Complete", "status": status, "reason": reason}])
+    )
+    assert (made.finished, made.succeeded) == (finished, succeeded)
+
+
+@pytest.mark.parametrize(("name", "number"), [("demo-7", 7), ("demo", 0), ("a-b", 0), ("a-10", 10)])
+def test_the_number_is_at_the_end_of_the_name(name: str, number: int) -> None:
+    given = body()
+    given["metadata"]["name"] = name
+    assert decode_reassignment(given).number == number

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from broker_operator.core.planner import PlanRefusedError, PlanRequest, make_plan
+from tests.unit.planner.cases import brokers
+
+
+@pytest.mark.parametrize(
+    ("assignment", "dead", "targets", "reason", "message"),
+    [
+        pytest.param(
+            {"orders": {0: (0,)}}, [], [], "NoTargetBrokers",
+            "no broker would remain to hold the replicas",
+            id="nobody is left",
+        ),
+        pytest.param(
+            {}, [], [0, 7, 9], "UnknownBroker",
+            "cannot move replicas to broker 7, 9: not registered",
+            id="a target that does not exist",
+        ),
+        pytest.param(
+            {}, [1], [0, 1], "UnknownBroker",
+            "cannot move replicas to broker 1: not registered",
+            id="a target that is dead",
+        ),
+        pytest.param(
+            {"orders": {0: (0, 1, 2)}, "logs": {0: (0, 1)}}, [], [0, 1], "ReplicationFactorTooHigh",
+            "topic orders has replication factor 3, but only 2 brokers would remain; "
+            "set spec.replicas to at least 3 or lower the replication factor",
+            id="one topic with too many replicas",
+        ),
+        pytest.param(
+            {f"t{t}": {0: tuple(range(2 + t % 2))} for t in range(5)}, [], [0],
+            "ReplicationFactorTooHigh",
+            "topic t0 has replication factor 2, but only 1 broker would remain; the same holds for "
+            "t1 (3), t2 (2) and 2 more; set spec.replicas to at least 3 or lower the replication "
+            "factor",
+            id="five of them",
+        ),
+        pytest.param(
+            {"orders": {0: (3,), 1: (3, 0)}}, [3], [0, 1], "NoLiveReplica",
+            "1 partition has no live replica to copy from: orders-0; bring back one of the brokers "
+            "that hold them, or delete the topic",
+            id="nothing to copy from",
+        ),
+        pytest.param(
+            {"orders": dict.fromkeys(range(5), (3, 9))}, [3], [0, 1], "NoLiveReplica",
+            "5 partitions have no live replica to copy from: orders-0, orders-1, orders-2 and 2 "
+            "more; bring back one of the brokers that hold them, or delete the topic",
+            id="nothing to copy from, five times",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_end_well_is_refused_with_the_numbers(
+    assignment: dict[str, dict[int, tuple[int, ...]]],
+    dead: list[int],
+    targets: list[int],
+    reason: str,
+    message: str,
+) -> None:
+    with pytest.raises(PlanRefusedError) as refused:
+        make_plan(PlanRequest(assignment, brokers(range(4), dead=dead), frozenset(targets)))
+    assert (refused.value.reason, refused.value.message) == (reason, message)
+    assert str(refused.value) == message

@@ -1,0 +1,256 @@
+"""The spec, or the cluster, changes while something is under way."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from broker_operator.core.model import PartitionState
+from tests.unit.reconcile.world import NAMESPACE, World, filled_world
+
+SLOW = {"maxMovesPerBroker": 1}
+
+
+async def mid_drain() -> World:
+    """Return a world half-way from 4 to 3 brokers, with a batch in flight."""
+    world = await filled_world(4, reassignment=SLOW)
+    full = world.load()[3]
+    world.kafka.complete_after = None
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    world.kafka.complete()
+    await world.one_pass()
+    await world.until(lambda: bool(world.in_flight()))
+    assert 1 < world.load()[3] <= full
+    return world
+
+
+async def test_a_drain_that_is_taken_back_sends_nothing_more_off_the_broker() -> None:
+    world = await mid_drain()
+    held = {tp for tp, r in world.assignment().items() if 3 in r} - set(world.in_flight())
+    world.scale(4)
+    await world.one_pass()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert held <= {tp for tp, replicas in world.assignment().items() if 3 in replicas}
+    world.assert_at_rest(0, 1, 2, 3)
+    assert not world.removed
+
+
+async def test_a_replacement_counts_its_own_moves_only() -> None:
+    world = await mid_drain()
+    world.scale(4)
+    world.kafka.complete_after = 1
+    await world.settle()
+    drain, back = world.reassignments()
+    assert not drain.succeeded
+    assert back.succeeded
+    plan = back.status["plan"]
+    assert 0 <= plan["lowerBound"] <= plan["moves"] <= 3
+    assert back.status["progress"]["percent"] == 100
+
+
+async def test_the_superseded_drain_says_why_it_ended() -> None:
+    world = await mid_drain()
+    world.scale(4)
+    world.kafka.complete_after = 1
+    await world.settle()
+    conditions = world.reassignments()[0].status["conditions"]
+    assert {c["reason"] for c in conditions if c["type"] == "Complete"} == {"Superseded"}
+    assert "SupersededReassignment" in world.recorder.reasons()
+
+
+@pytest.mark.parametrize("back", [3, 4, 5])
+@pytest.mark.parametrize(("before", "after"), [(3, 4), (4, 3)])
+async def test_replicas_may_change_again_at_every_stage(before: int, after: int, back: int) -> None:
+    world = await filled_world(before)
+    world.scale(after)
+    stages = 0
+    while world.condition("Reconciling") or stages < 2:
+        branch = deepcopy(world)
+        branch.scale(back)
+        await branch.settle()
+        branch.assert_at_rest(*range(back))
+        await world.one_pass()
+        stages += 1
+    assert stages > 5
+
+
+async def test_a_topic_created_during_a_drain_ends_off_the_leaving_broker() -> None:
+    world = await mid_drain()
+    world.kafka.create_topic("late", {0: (3, 0), 1: (1, 3)}, size=10)
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.load()[3] == 0
+    assert world.removed == [3]
+    assert [r.succeeded for r in world.reassignments()] == [True]
+
+
+async def test_partitions_added_during_a_drain_end_off_the_leaving_broker() -> None:
+    world = await mid_drain()
+    world.kafka.create_topic("orders", {6: (3, 1)}, size=10)
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_a_topic_created_after_the_drain_is_drained_too() -> None:
+    world = await filled_world(4)
+    world.scale(3)
+    await world.until(lambda: world.load()[3] == 0 and not world.in_flight())
+    world.kafka.create_topic("late", {0: (3, 0)}, size=10)
+    await world.settle()
+    assert world.removed == [3]
+    assert world.load()[3] == 0
+
+
+async def test_a_topic_deleted_in_mid_move_is_forgotten() -> None:
+    world = await mid_drain()
+    world.kafka.delete_topic("orders")
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert not world.throttled()
+
+
+async def test_a_changed_replication_factor_is_planned_anew_and_kept() -> None:
+    world = await mid_drain()
+    world.kafka.complete()
+    tp = next(tp for tp, replicas in world.assignment().items() if 3 in replicas)
+    world.kafka.topics[tp[0]][tp[1]].state = PartitionState((3, 0, 1))
+    world.kafka.topics[tp[0]][tp[1]].isr = [3, 0, 1]
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert len(world.assignment()[tp]) == 3
+
+
+async def test_a_throttle_changed_in_mid_move_is_swept_and_set_anew() -> None:
+    world = await mid_drain()
+    rates = {v for configs in world.kafka.broker_configs.values() for v in configs.values()}
+    assert rates == {str(50 * 1024**2)}
+    world.edit(lambda spec: spec["reassignment"].update(throttle="7Mi"))
+    world.kafka.complete()
+    await world.until(lambda: bool(world.in_flight()))
+    rates = {v for configs in world.kafka.broker_configs.values() for v in configs.values()}
+    assert rates == {str(7 * 1024**2)}
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert not world.throttled()
+
+
+async def test_no_throttle_means_none_is_ever_set() -> None:
+    world = await filled_world(3, reassignment={"throttle": "0"})
+    world.scale(4)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert "IncrementalAlterConfigs" not in world.kafka.writes
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda kube: kube.remove("ConfigMap", NAMESPACE, "demo-1-plan-0"),
+        lambda kube: kube.edit(
+            "ConfigMap", NAMESPACE, "demo-1-plan-1", lambda b: b.update(binaryData={})
+        ),
+        lambda kube: kube.edit(
+            "ConfigMap",
+            NAMESPACE,
+            "demo-1-plan-1",
+            lambda b: b.update(binaryData={"target.json.gz": "!"}),
+        ),
+    ],
+    ids=["deleted", "emptied", "edited"],
+)
+async def test_a_damaged_plan_is_made_anew(damage: object) -> None:
+    world = await mid_drain()
+    assert callable(damage)
+    damage(world.kube)
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert world.removed == [3]
+
+
+async def test_a_plan_swapped_for_another_valid_one_is_not_followed() -> None:
+    world = await mid_drain()
+    origin = world.kube.find("ConfigMap", NAMESPACE, "demo-1-plan-0")
+    assert origin is not None
+    content = {"target.json.gz": origin["binaryData"]["origin.json.gz"]}
+    world.kube.edit("ConfigMap", NAMESPACE, "demo-1-plan-1", lambda b: b.update(binaryData=content))
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
+async def test_a_reassignment_deleted_in_mid_move_is_swept_released_and_made_anew() -> None:
+    world = await mid_drain()
+    assert world.throttled()
+    world.kube.remove("Reassignment", NAMESPACE, "demo-1")
+    assert [r.deleting for r in world.reassignments()] == [True]
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert "demo-1" not in [r.name for r in world.reassignments()]
+    assert world.removed == [3]
+
+
+async def test_a_deleted_reassignment_waits_for_every_broker_that_it_has_to_sweep() -> None:
+    world = await mid_drain()
+    world.broken[1] = "CrashLoopBackOff"
+    world.kubelet()
+    world.kube.remove("Reassignment", NAMESPACE, "demo-1")
+    await world.settle()
+    assert set(world.kafka.broker_configs[1])
+    assert not any(world.kafka.broker_configs[b] for b in (0, 2, 3))
+    (held,) = world.reassignments()
+    assert held.throttle is not None
+    assert held.throttle.brokers == (1,)
+    del world.broken[1]
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    world.assert_at_rest(0, 1, 2)
+
+
+@pytest.mark.parametrize("moment", ["at rest", "in mid-move", "done moving"])
+async def test_a_wiped_status_changes_nothing_in_the_end(moment: str) -> None:
+    world = await filled_world(4)
+    if moment != "at rest":
+        world.scale(3)
+        reached = {
+            "in mid-move": lambda: bool(world.in_flight()),
+            "done moving": lambda: any(r.succeeded for r in world.reassignments()),
+        }[moment]
+        await world.until(reached)
+    world.kube.edit("BrokerCluster", NAMESPACE, "demo", lambda body: body.pop("status", None))
+    await world.settle()
+    world.assert_at_rest(*range(4 if moment == "at rest" else 3))
+    assert world.status["clusterId"] == "fake-cluster"
+
+
+async def test_a_broker_lost_in_mid_move_holds_the_move_up_until_it_is_back() -> None:
+    world = await mid_drain()
+    world.broken[1] = "CrashLoopBackOff"
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert not world.removed
+    assert world.condition("Stalled") == ("True", "BrokersNotReady")
+    assert "demo-broker-1: CrashLoopBackOff" in world.message("Stalled")
+    blocked = world.status["reassignment"]["blockedBy"]
+    assert any("demo-broker-1: CrashLoopBackOff" in sentence for sentence in blocked)
+    del world.broken[1]
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert world.removed == [3]
+
+
+async def test_a_leaving_broker_that_dies_is_drained_from_the_other_replicas() -> None:
+    world = await mid_drain()
+    world.broken[3] = "CrashLoopBackOff"
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.load()[3] == 0
+    assert world.removed == [3]

@@ -1,0 +1,268 @@
+"""Rest, drift, volumes, history, racks and the end of a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker_operator.api.reassignment import SWEEP_FINALIZER
+from broker_operator.ports import TransientError
+from tests.unit.reconcile.world import (
+    CONNECT,
+    NAME,
+    NAMESPACE,
+    World,
+    claim_body,
+    filled_world,
+    pod_body,
+)
+
+RACKS = [{"name": name, "zone": f"eu-{name}"} for name in "abc"]
+
+
+async def test_thirty_passes_at_rest_write_nothing_anywhere() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    world.forget_writes()
+    told = len(world.recorder.told)
+    for _ in range(30):
+        await world.one_pass()
+    assert world.kube.writes == []
+    assert world.kafka.writes == []
+    assert len(world.recorder.told) == told
+    assert all(r.delay is None and not r.retry for r in world.results[-30:])
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_passes_that_are_held_up_write_nothing_either(*, paused: bool) -> None:
+    world = await filled_world(3, paused=False)
+    world.kafka.create_topic("wide", {0: (0, 1, 2)}, size=10)
+    world.edit(lambda spec: spec.update(paused=paused, replicas=2))
+    await world.settle()
+    world.forget_writes()
+    for _ in range(30):
+        await world.one_pass()
+    assert world.kube.writes == []
+    assert world.kafka.writes == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Service", "demo-broker"),
+        ("Service", "demo-broker-headless"),
+        ("ConfigMap", "demo-broker"),
+        ("ServiceAccount", "demo-broker"),
+        ("PodDisruptionBudget", "demo-broker"),
+        ("StatefulSet", "demo-broker"),
+    ],
+)
+async def test_a_child_that_was_deleted_is_made_again(kind: str, name: str) -> None:
+    world = await filled_world(3)
+    world.kube.remove(kind, NAMESPACE, name)
+    await world.settle()
+    assert world.kube.find(kind, NAMESPACE, name) is not None
+    world.assert_at_rest(0, 1, 2)
+
+
+async def test_a_child_that_was_edited_is_put_right() -> None:
+    world = await filled_world(3)
+    world.kube.edit(
+        "Service",
+        NAMESPACE,
+        "demo-broker",
+        lambda b: b["spec"]["ports"][0].update(targetPort="metrics"),
+    )
+    await world.settle()
+    service = world.kube.find("Service", NAMESPACE, "demo-broker")
+    assert service is not None
+    assert service["spec"]["ports"][0]["targetPort"] == "kafka"
+
+
+async def test_fewer_replicas_set_on_the_stateful_set_itself_are_put_back() -> None:
+    """Somebody scales the StatefulSet instead of the cluster: its data says how many it needs."""
+    world = await filled_world(3)
+    world.kube.edit("StatefulSet", NAMESPACE, "demo-broker", lambda b: b["spec"].update(replicas=2))
+    world._sizes["demo-broker"] = 2
+    await world.settle()
+    assert world.sizes() == {"demo-broker": 3}
+    world.assert_at_rest(0, 1, 2)
+
+
+def claims(world: World) -> list[str]:
+    return [b["metadata"]["name"] for b in world.kube.all("PersistentVolumeClaim")]
+
+
+@pytest.mark.parametrize(("policy", "left"), [("Retain", 5), ("Delete", 3)])
+async def test_volumes_go_with_their_brokers_only_if_asked(policy: str, left: int) -> None:
+    world = await filled_world(5, storage={"whenScaledDown": policy})
+    stray = claim_body("data-demo-broker-headless-7")
+    world.kube.put(stray)
+    world.kube.put(claim_body("logs-demo-broker-4"))
+    world.scale(3)
+    await world.settle()
+    kept = [f"data-demo-broker-{i}" for i in range(left)]
+    assert claims(world) == [*kept, "data-demo-broker-headless-7", "logs-demo-broker-4"]
+    assert world.recorder.reasons().count("DeletedVolume") == 5 - left
+
+
+async def test_a_volume_that_is_on_its_way_out_is_deleted_once() -> None:
+    world = await filled_world(4, storage={"whenScaledDown": "Delete"})
+    name = "data-demo-broker-3"
+    world.kube.edit(
+        "PersistentVolumeClaim",
+        NAMESPACE,
+        name,
+        lambda b: b["metadata"].update(finalizers=["kubernetes.io/pvc-protection"]),
+    )
+    world.scale(3)
+    await world.settle()
+    assert world.recorder.reasons().count("DeletedVolume") == 1
+    assert name in claims(world)
+
+
+async def test_the_volume_of_a_broker_that_metadata_names_is_never_deleted() -> None:
+    world = await filled_world(3, storage={"whenScaledDown": "Delete"})
+    world.kube.put(claim_body("data-demo-broker-3"))
+    world.kafka.migrating = True
+    await world.settle()
+    assert "data-demo-broker-3" in claims(world)
+
+
+async def test_history_keeps_the_newest() -> None:
+    world = await filled_world(3, reassignment={"history": 2})
+    for replicas in (4, 3, 4, 3):
+        world.scale(replicas)
+        await world.settle()
+    assert [r.name for r in world.reassignments()] == ["demo-3", "demo-4"]
+    maps = [b["metadata"]["name"] for b in world.kube.all("ConfigMap")]
+    assert not [name for name in maps if name.startswith(("demo-1-", "demo-2-"))]
+
+
+async def test_a_pod_that_only_looks_like_a_broker_is_ignored() -> None:
+    world = await filled_world(3)
+    world.kube.put(pod_body("demo-broker-0-debug"))
+    result = await world.reconciler.run(NAMESPACE, NAME, world.memory)
+    assert result.delay is None
+    assert result.status["readyReplicas"] == 3
+
+
+# Racks
+
+
+async def test_each_rack_has_its_stateful_set_and_its_hundred_ids() -> None:
+    world = await filled_world(3, racks=RACKS)
+    assert world.sizes() == {"demo-broker-a": 1, "demo-broker-b": 1, "demo-broker-c": 1}
+    assert {b: r.rack for b, r in world.kafka.brokers.items()} == {0: "a", 100: "b", 200: "c"}
+    world.assert_at_rest(0, 100, 200)
+
+
+async def test_racks_scale_out_and_in() -> None:
+    world = await filled_world(3, racks=RACKS)
+    world.scale(6)
+    await world.settle()
+    world.assert_at_rest(0, 1, 100, 101, 200, 201)
+    world.scale(4)
+    await world.settle()
+    world.assert_at_rest(0, 1, 100, 200)
+    assert sorted(world.removed) == [101, 201]
+
+
+async def test_a_rack_taken_out_of_the_spec_is_drained() -> None:
+    world = await filled_world(3, racks=RACKS)
+    world.edit(lambda spec: spec.update(racks=RACKS[:2]))
+    await world.settle()
+    assert world.removed == [200]
+    assert world.sizes() == {"demo-broker-a": 2, "demo-broker-b": 1, "demo-broker-c": 0}
+    assert world.load() == {0: 6, 1: 6, 100: 12}  # one replica of each in either rack
+    assert world.status["balancedBrokers"] == [0, 1, 100]
+
+
+async def test_a_rack_added_to_the_spec_gets_the_next_ids() -> None:
+    world = await filled_world(4, racks=RACKS[:2])
+    world.edit(lambda spec: spec.update(racks=RACKS))
+    await world.settle()
+    world.assert_at_rest(0, 1, 100, 200)
+    assert world.removed == [101]
+
+
+# The end
+
+
+async def moving_world() -> World:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    assert world.throttled()
+    world.kube.edit(
+        "BrokerCluster", NAMESPACE, NAME, lambda b: b["metadata"].update(finalizers=["kopf"])
+    )
+    world.kube.remove("BrokerCluster", NAMESPACE, NAME)
+    return world
+
+
+async def test_a_pass_over_a_deleted_cluster_does_nothing() -> None:
+    world = await moving_world()
+    world.forget_writes()
+    result = await world.one_pass()
+    assert result.delay is None
+    assert world.kube.writes == []
+    world.kube.edit("BrokerCluster", NAMESPACE, NAME, lambda b: b["metadata"].update(finalizers=[]))
+    assert (await world.reconciler.run(NAMESPACE, NAME, world.memory)).status == {}
+
+
+async def test_a_deleted_cluster_leaves_no_throttle_and_nothing_that_holds_it() -> None:
+    world = await moving_world()
+    await world.reconciler.finalize(NAMESPACE, NAME)
+    assert not world.throttled()
+    await world.reconciler.release(NAMESPACE, NAME)
+    assert all(SWEEP_FINALIZER not in r.finalizers for r in world.reassignments())
+    assert world.clients.released == [(CONNECT, NAMESPACE)]
+    assert not [call for call in world.kube.writes if call.kind == "PersistentVolumeClaim"]
+
+
+@pytest.mark.parametrize("fallen", ["ZooKeeper", "Kafka"])
+async def test_a_sweep_that_cannot_be_proved_is_not_called_one(fallen: str) -> None:
+    world = await moving_world()
+    if fallen == "ZooKeeper":
+        world.kafka.ensemble_down = True
+        await world.reconciler.finalize(NAMESPACE, NAME)
+        assert not world.throttled()
+        return
+    world.kafka.silent = set(world.kafka.brokers)
+    with pytest.raises(TransientError):
+        await world.reconciler.finalize(NAMESPACE, NAME)
+    assert [r.throttle is None for r in world.reassignments()] == [False]
+    await world.reconciler.release(NAMESPACE, NAME)
+    assert all(not r.finalizers for r in world.reassignments())
+
+
+async def test_finalize_is_quiet_about_a_cluster_that_is_gone_or_makes_no_sense() -> None:
+    world = World(3)
+    await world.reconciler.finalize(NAMESPACE, "nobody")
+    await world.reconciler.release(NAMESPACE, "nobody")
+    world.edit(lambda spec: spec.update(version="4.0.0"))
+    await world.reconciler.finalize(NAMESPACE, NAME)
+    assert world.writes() == []
+
+
+async def test_a_cluster_made_again_under_its_name_serves_its_old_data() -> None:
+    world = await filled_world(4)
+    data = world.assignment()
+    body = world.body
+    world.kube.remove("BrokerCluster", NAMESPACE, NAME)
+    world._sizes.clear()
+    world.kubelet()
+    assert not world.kafka.brokers
+    world.restart_operator()
+    fresh: dict[str, Any] = {k: body[k] for k in ("apiVersion", "kind", "spec")}
+    world.kube.put(fresh | {"metadata": {"name": NAME, "namespace": NAMESPACE}})
+    world.scale(3)  # fewer than before: what holds data comes back first, and is drained
+    await world.settle()
+    assert world.assignment().keys() == data.keys()
+    assert world.removed == [3]
+    world.assert_at_rest(0, 1, 2)
+    assert world.status["clusterId"] == "fake-cluster"

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import kopf
+import pytest
+from kopf._cogs.structs.references import Resource
+
+from broker_operator import handlers
+from broker_operator.api.spec import FINALIZER, GROUP
+
+with warnings.catch_warnings():
+    # kafka-python reads its own schemas in a way that Python 3.11 frowns upon.
+    warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
+    from broker_operator import app
+
+if TYPE_CHECKING:
+    from broker_operator.loop import ClusterLoops
+
+BROKER_CLUSTERS = Resource(GROUP, "v1alpha1", "brokerclusters")
+REASSIGNMENTS = Resource(GROUP, "v1alpha1", "reassignments")
+PODS = Resource("", "v1", "pods")
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
+OURS = {
+    "app.kubernetes.io/managed-by": "broker-operator",
+    "app.kubernetes.io/instance": "demo",
+}
+
+
+class Loops:
+    """What the handlers call, remembered."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+        self.lost: list[str] = []
+
+    def wake(self, namespace: str, name: str) -> None:
+        self.calls.append(("wake", namespace, name))
+
+    async def run(self, namespace: str, name: str, stopped: Any) -> None:
+        assert callable(stopped)
+        self.calls.append(("run", namespace, name))
+
+    async def finalize(self, namespace: str, name: str) -> None:
+        self.calls.append(("finalize", namespace, name))
+
+    def stuck(self) -> list[str]:
+        return self.lost
+
+
+class Stopped:
+    """kopf's `stopped` of a daemon."""
+
+    def __init__(self, reason: kopf.DaemonStoppingReason | None) -> None:
+        self.reason = reason
+
+    async def wait(self) -> None:
+        """Return at once: it has been stopped."""
+
+
+@pytest.fixture
+def loops() -> Loops:
+    return Loops()
+
+
+@pytest.fixture
+def registry(loops: Loops) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, cast("ClusterLoops", loops))
+    return registry
+
+
+def watching(registry: kopf.OperatorRegistry, resource: Resource) -> list[Any]:
+    found: list[Any] = [
+        handler
+        for handler in registry._watching.get_all_handlers()
+        if handler.selector is not None and handler.selector.check(resource)
+    ]
+    return found
+
+
+def test_there_is_one_daemon_and_nothing_that_sees_edges(registry: kopf.OperatorRegistry) -> None:
+    (daemon,) = registry._spawning.get_all_handlers()
+    assert daemon.selector is not None
+    assert daemon.selector.check(BROKER_CLUSTERS)
+    assert not registry._changing.get_all_handlers()
+    assert not registry._indexing.get_all_handlers()
+    assert not registry._webhooks.get_all_handlers()
+
+
+@pytest.mark.parametrize("resource", [BROKER_CLUSTERS, REASSIGNMENTS, PODS, STATEFUL_SETS], ids=str)
+def test_each_kind_that_matters_wakes(registry: kopf.OperatorRegistry, resource: Resource) -> None:
+    assert len(watching(registry, resource)) == 1
+
+
+def test_login_and_liveness_are_there(registry: kopf.OperatorRegistry) -> None:
+    ids = [str(handler.id) for handler in registry._activities.get_all_handlers()]
+    assert ids == ["login", "loops"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "calls"),
+    [
+        (kopf.DaemonStoppingReason.RESOURCE_DELETED, ["run", "finalize"]),
+        (kopf.DaemonStoppingReason.OPERATOR_EXITING, ["run"]),
+        (None, ["run"]),
+    ],
+)
+async def test_only_a_deleted_cluster_is_finalized(
+    registry: kopf.OperatorRegistry,
+    loops: Loops,
+    reason: kopf.DaemonStoppingReason | None,
+    calls: list[str],
+) -> None:
+    (daemon,) = registry._spawning.get_all_handlers()
+    serve: Any = daemon.fn
+    assert await serve(namespace="team", name="demo", stopped=Stopped(reason)) is None
+    assert loops.calls == [(call, "team", "demo") for call in calls]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "wakes"),
+    [
+        ({"generation": 2}, {"observedGeneration": 1}, True),
+        ({"generation": 1}, {}, True),
+        ({"generation": 2}, {"observedGeneration": 2, "replicas": 9}, False),
+    ],
+    ids=["new spec", "never seen", "our own status"],
+)
+async def test_only_what_was_not_observed_yet_wakes(
+    registry: kopf.OperatorRegistry,
+    loops: Loops,
+    metadata: dict[str, Any],
+    status: dict[str, Any],
+    *,
+    wakes: bool,
+) -> None:
+    (handler,) = watching(registry, BROKER_CLUSTERS)
+    content: Any = {"metadata": metadata, "status": status}
+    body = kopf.Body(content)
+    assert await handler.fn(namespace="team", name="demo", body=body) is None
+    assert bool(loops.calls) is wakes
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "wakes"),
+    [
+        ("DELETED", {}, True),
+        ("MODIFIED", {"deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
+        ("MODIFIED", {}, False),
+        ("ADDED", {}, False),
+    ],
+)
+async def test_only_a_reassignment_that_goes_wakes(
+    registry: kopf.OperatorRegistry,
+    loops: Loops,
+    kind: str,
+    metadata: dict[str, Any],
+    *,
+    wakes: bool,
+) -> None:
+    (handler,) = watching(registry, REASSIGNMENTS)
+    event = {"type": kind, "object": {"metadata": metadata}}
+    labels = {"broker-operator.dev/cluster": "demo"}
+    assert await handler.fn(namespace="team", labels=labels, event=event) is None
+    assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
+
+
+@pytest.mark.parametrize("resource", [PODS, STATEFUL_SETS], ids=str)
+async def test_a_child_wakes_its_cluster(
+    registry: kopf.OperatorRegistry, loops: Loops, resource: Resource
+) -> None:
+    (handler,) = watching(registry, resource)
+    assert handler.labels == handlers.OURS
+    assert await handler.fn(namespace="team", labels=OURS) is None
+    assert loops.calls == [("wake", "team", "demo")]
+
+
+async def test_a_loop_without_heartbeat_fails_the_probe(
+    registry: kopf.OperatorRegistry, loops: Loops
+) -> None:
+    probe: Any = registry._activities.get_all_handlers()[-1]  # type: ignore[index]
+    assert await probe.fn() == "ok"
+    loops.lost = ["team/demo"]
+    with pytest.raises(kopf.PermanentError, match="team/demo"):
+        await probe.fn()
+
+
+CONNECTION = kopf.ConnectionInfo(server="https://api")
+
+
+@pytest.mark.parametrize(
+    ("account", "kubeconfig"), [(CONNECTION, None), (None, CONNECTION)], ids=["pod", "laptop"]
+)
+async def test_a_login_expires_so_that_a_new_token_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    account: kopf.ConnectionInfo | None,
+    kubeconfig: kopf.ConnectionInfo | None,
+) -> None:
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: account)
+    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: kubeconfig)
+    found = await handlers.login()
+    assert found is not None
+    assert found.expiration is not None
+    left = found.expiration - datetime.now(tz=UTC)
+    assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+    assert replace(found, expiration=None) == CONNECTION
+
+
+async def test_no_credentials_are_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: None)
+    assert await handlers.login() is None
+
+
+@pytest.mark.parametrize("resource", [PODS, STATEFUL_SETS], ids=str)
+def test_only_our_own_children_are_listed(resource: Resource) -> None:
+    """A key that matches nothing does so in silence, and every pod would be read."""
+    selectors = app._settings().watching.label_selectors
+    assert selectors.collect(resource) == ["app.kubernetes.io/managed-by=broker-operator"]
+
+
+@pytest.mark.parametrize("resource", [BROKER_CLUSTERS, REASSIGNMENTS], ids=str)
+def test_all_of_our_own_kinds_are_listed(resource: Resource) -> None:
+    assert app._settings().watching.label_selectors.collect(resource) == []
+
+
+def test_kopf_uses_our_names_and_never_gives_up() -> None:
+    settings = app._settings()
+    assert settings.persistence.finalizer == FINALIZER
+    assert settings.scanning.disabled
+    delays = list(islice(app.EndlessBackoff(), 500))
+    assert len(delays) == 500
+    assert all(0.5 <= delay <= 30 for delay in delays)

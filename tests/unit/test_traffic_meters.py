@@ -1,0 +1,56 @@
+"""Pace, latency and silence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.traffic.meters import AckClock, Latencies, Pacer
+
+
+@given(st.floats(1, 2000), st.lists(st.floats(0.001, 0.1), min_size=1, max_size=200))
+def test_the_pace_is_kept_on_the_long_run(rate: float, steps: list[float]) -> None:
+    pacer, now, sent = Pacer(rate, started=100.0), 100.0, 0
+    for step in steps:
+        now += step
+        sent += pacer.due(now)
+    assert sent <= rate * sum(steps) + 1e-6
+    assert sent >= rate * sum(steps) - 1 - 1e-6 or rate * max(steps) > max(1.0, rate / 4) - 1
+
+
+def test_a_stall_is_not_made_up_for_by_a_burst() -> None:
+    pacer = Pacer(1000, started=0.0)
+    assert pacer.due(30.0) == 250
+
+
+def test_latencies_are_taken_once() -> None:
+    latencies = Latencies()
+    for number in range(1, 101):
+        latencies.add(number / 1000)
+    assert latencies.take() == {"p50_ms": 50.0, "p99_ms": 99.0, "max_ms": 100.0}
+    assert latencies.take() == {"p50_ms": None, "p99_ms": None, "max_ms": None}
+
+
+def test_silence_counts_only_while_something_is_in_flight() -> None:
+    clock = AckClock()
+    clock.sent(0.0)
+    clock.settled(0.5)
+    assert clock.take(10.0) == 0.5  # idle since then
+    clock.sent(20.0)
+    clock.sent(21.0)
+    assert clock.take(22.0) == 2.0  # still waiting
+    clock.settled(23.0)
+    clock.settled(23.1)
+    assert clock.take(24.0) == 3.0
+    assert clock.longest == 3.0
+    assert clock.in_flight == 0
+
+
+def test_silence_of_the_past_does_not_stain_the_next_window() -> None:
+    clock = AckClock()
+    clock.sent(0.0)
+    clock.settled(5.0)
+    clock.take(5.0)
+    clock.sent(6.0)
+    clock.settled(6.1)
+    assert clock.take(7.0) == pytest.approx(0.1)
+    assert clock.longest == 5.0
