@@ -63,7 +63,7 @@ def traffic(states: States) -> tuple[Counter[int], Counter[int]]:
     return into, Counter(b for state in flying for b in state.removing)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(requests(), st.integers(1, 5), st.integers(1, 9))
 def test_batches_walk_to_the_target_and_every_step_is_valid(
     request_: PlanRequest, limit: int, entries: int

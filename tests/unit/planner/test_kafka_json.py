@@ -17,7 +17,7 @@ def test_an_assignment_is_written_sorted_and_compact() -> None:
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=9),

@@ -23,10 +23,10 @@ from tests.unit.planner.oracle import fewest_leader_changes, fewest_moves
 if TYPE_CHECKING:
     from broker_operator.core.model import Replicas
 
-THOROUGH = settings(max_examples=100, deadline=None)
+THOROUGH = settings(max_examples=100)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(requests(most_brokers=4, most_partitions=4, most_topics=2))
 def test_the_oracle_finds_what_trying_everything_finds(request_: PlanRequest) -> None:
     assert fewest_moves(request_) == exhaustive(request_)

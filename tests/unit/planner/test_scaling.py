@@ -53,7 +53,7 @@ def test_scaling_takes_exactly_the_share_of_the_brokers_that_come_or_go(
 
 
 @given(st.integers(3, 9), st.integers(1, 3), st.integers(1, 40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_adding_brokers_moves_nothing_between_old_ones(old: int, new: int, partitions: int) -> None:
     plan = make_plan(rescale(old, old + new, partitions=partitions))
     for topic, changed in plan.changes.items():
@@ -175,7 +175,7 @@ def test_partitions_without_replicas_and_empty_topics_stay_as_they_are() -> None
 
 
 @given(requests(), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_order_in_which_things_are_given_changes_nothing(
     request_: PlanRequest, rng: random.Random
 ) -> None:
@@ -204,7 +204,7 @@ def test_the_order_in_which_things_are_given_changes_nothing(
 
 
 @given(requests())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_figures_of_a_plan_are_those_of_its_target(request_: PlanRequest) -> None:
     plan = make_plan(request_)
     pairs = [
