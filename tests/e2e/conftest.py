@@ -9,6 +9,7 @@ from tests.cluster import images
 from tests.cluster.cluster import Cluster
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
 from tests.e2e.environment import Environment
+from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,3 +70,25 @@ def brokers(shared: Brokers) -> Iterator[Brokers]:
     if shared.object()["spec"]["replicas"] != 3:
         shared.scale(3)
     shared.ready(3)
+
+
+@pytest.fixture(scope="session")
+def filled(shared: Brokers) -> Iterator[Traffic]:
+    """Checked topics with bytes in them, on the shared cluster."""
+    made = Traffic(
+        shared.env.kubectl,
+        shared.env.kubeconfig,
+        shared.namespace,
+        shared.bootstrap,
+        options=TrafficOptions(rate=200),
+    )
+    made.fill(topics=6, partitions=10, megabytes=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def traffic(filled: Traffic) -> Iterator[Traffic]:
+    """The same, with no producer or consumer at work: a test starts and stops the flow."""
+    yield filled
+    filled.abandon()

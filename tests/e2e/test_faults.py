@@ -15,7 +15,6 @@ from tests.e2e.test_scaling import (
     newest_number,
     scale_and_finish,
     spread,
-    traffic,
 )
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.e2e.environment import Environment
     from tests.traffic.pods import Traffic
-
-__all__ = ["traffic"]
 
 pytestmark = pytest.mark.e2e
 
@@ -168,54 +165,58 @@ def test_node_power_loss_drains_nothing(brokers: Brokers, traffic: Traffic) -> N
     if brokers.env.embedded is None:
         pytest.skip("power can only be cut on the embedded cluster's nodes")
     cluster = brokers.env.embedded
-    node = node_to_cut(brokers.env, brokers)
-    broker = broker_on(brokers, node)
+    node, broker = a_node_with_a_broker(brokers)
     loads, before = spread(traffic), newest_number(brokers)
-    traffic.start()
-    cluster.node_down(node)
+    # All else leaves the node first: this is about the broker.
+    brokers.env.kubectl("cordon", node)
     try:
+        move_others_off(brokers, node)
+        traffic.start()
+        cluster.node_down(node)
+        try:
 
-        def noticed() -> bool:
-            return brokers.condition("BrokersReady").get("status") == "False"
+            def noticed() -> bool:
+                return brokers.condition("BrokersReady").get("status") == "False"
 
-        brokers.until("the loss to be noticed", noticed, READY_SECONDS)
-        assert brokers.condition("Available")["status"] == "True"
-        assert brokers.replicas() == 3
+            brokers.until("the loss to be noticed", noticed, READY_SECONDS)
+            assert brokers.condition("Available")["status"] == "True"
+            assert brokers.replicas() == 3
+        finally:
+            cluster.node_up(node)
     finally:
-        cluster.node_up(node)
+        brokers.env.kubectl("uncordon", node)
     brokers.ready(3, MOVE_SECONDS)
     outcome, verdict = traffic.stop(), traffic.verify()
     assert outcome.failure == ""
     assert verdict.clean, verdict
-    assert spread(traffic) == loads, f"broker {broker} holds what it held"
+    assert spread(traffic) == loads, f"{broker} holds what it held"
     assert newest_number(brokers) == before
 
 
-def node_to_cut(env: Environment, brokers: Brokers) -> str:
-    """Return a node that runs a broker and neither ZooKeeper, the operator nor the traffic."""
+def a_node_with_a_broker(brokers: Brokers) -> tuple[str, str]:
+    """Return the name of a node, and of a broker's pod on it."""
+    placed = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in placed_pods(brokers.env)}
+    broker = f"{brokers.name}-broker-2"
+    return placed[broker], broker
+
+
+def move_others_off(brokers: Brokers, node: str) -> None:
+    """Have everything but brokers run on other nodes than this one, which takes no new pods."""
+    env = brokers.env
+    for pod in placed_pods(env):
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        if pod["spec"]["nodeName"] == node and "-broker-" not in name:
+            env.kubectl("delete", "pod", name, "-n", namespace, "--timeout=90s")
+    rollout = ("rollout", "status", "--timeout=120s")
+    env.kubectl(*rollout, f"deploy/{DEPLOYMENT}", "-n", OPERATOR_NAMESPACE)
+    env.kubectl(*rollout, "statefulset/zookeeper", "-n", brokers.namespace)
+    brokers.ready(3)
+
+
+def placed_pods(env: Environment) -> list[dict[str, Any]]:
+    """Return the pods of all namespaces that have a node."""
     pods: list[dict[str, Any]] = env.get("pods", "-A")["items"]
-    needed = {
-        pod["spec"]["nodeName"]
-        for pod in pods
-        if "nodeName" in pod["spec"] and f"{brokers.name}-broker-" not in pod["metadata"]["name"]
-    }
-    nodes = {
-        p["spec"]["nodeName"] for p in pods if f"{brokers.name}-broker-" in p["metadata"]["name"]
-    }
-    free: list[str] = sorted(nodes - needed)
-    assert free, f"every node with a broker runs something that is needed: {sorted(needed)}"
-    return free[-1]
-
-
-def broker_on(brokers: Brokers, node: str) -> str:
-    """Return the pod name of a broker on a node."""
-    items = brokers.env.get("pods", "-n", brokers.namespace)["items"]
-    names = [
-        pod["metadata"]["name"]
-        for pod in items
-        if pod["spec"].get("nodeName") == node and "-broker-" in pod["metadata"]["name"]
-    ]
-    return str(names[0])
+    return [pod for pod in pods if "nodeName" in pod["spec"]]
 
 
 def test_every_reassignment_has_ended(brokers: Brokers) -> None:

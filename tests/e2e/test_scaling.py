@@ -8,27 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, Brokers, finished
-from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.traffic.pods import Traffic
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def traffic(shared: Brokers) -> Iterator[Traffic]:
-    """Checked topics with bytes in them; a test starts and stops the flow."""
-    made = Traffic(
-        shared.env.kubectl,
-        shared.env.kubeconfig,
-        shared.namespace,
-        shared.bootstrap,
-        options=TrafficOptions(rate=200),
-    )
-    made.fill(topics=6, partitions=10, megabytes=60)
-    yield made
-    made.close()
 
 
 def number(reassignment: dict[str, Any]) -> int:
@@ -126,6 +110,42 @@ def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffi
     brokers.ready(3)
     assert spread(traffic) == loads
     assert newest_number(brokers) == before
+
+
+def test_drain_of_what_has_no_live_copy_waits_for_it(brokers: Brokers, traffic: Traffic) -> None:
+    """The only broker that holds a topic is down, and shall leave."""
+    scale_and_finish(brokers, 4, "ScaleUp")
+    before = newest_number(brokers)
+    brokers.topics("--create", "--topic", "single", "--replica-assignment", "3,3")
+    nodes = [node["metadata"]["name"] for node in brokers.env.get("nodes")["items"]]
+    brokers.env.kubectl("cordon", *nodes)
+    try:
+        pod = f"{brokers.name}-broker-3"
+        brokers.env.kubectl("delete", "pod", pod, "-n", brokers.namespace, "--wait=false")
+
+        def down() -> bool:
+            return "OfflinePartitions" in brokers.condition("Available").get("reason", "")
+
+        brokers.until("broker 3 to be missed", down, READY_SECONDS)
+        brokers.scale(3)
+
+        def refused() -> dict[str, Any] | None:
+            stalled = brokers.condition("Stalled")
+            return stalled if stalled.get("reason") == "NoLiveReplica" else None
+
+        stalled = brokers.until("a refusal", refused, READY_SECONDS)
+        assert "single-0, single-1" in stalled["message"]
+        assert "bring back" in stalled["message"]
+        assert brokers.events("NoLiveReplica")
+        assert brokers.replicas() == 4
+        assert newest_number(brokers) == before, "nothing is moved that could not be finished"
+    finally:
+        brokers.env.kubectl("uncordon", *nodes)
+    # All else goes on by itself once the copy is back.
+    brokers.ready(3, MOVE_SECONDS)
+    held = traffic.describe(assignment=True)["assignment"]["single"]
+    assert all(3 not in replicas for replicas in held.values()), held
+    brokers.topics("--delete", "--topic", "single")
 
 
 def test_topics_made_during_a_drain_end_off_the_broker(brokers: Brokers, traffic: Traffic) -> None:

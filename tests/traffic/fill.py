@@ -111,6 +111,7 @@ def _create_topics(admin: AdminClient, options: FillOptions) -> None:
 
 def _send_all(producer: CheckedProducer, records: int, deadline: float) -> None:
     while producer.sent < records and not producer.failure:
+        producer.turn()
         if not producer.send():
             producer.poll(0.1)
         elif producer.sent % _POLL_EVERY == 0:

@@ -1,5 +1,8 @@
 """`produce`: an idempotent, acks=all producer at a fixed rate that knows what was acked.
 
+Partitions take turns, one a tick, as with Kafka's own sticky partitioner (KIP-480): dealt out over
+all partitions, each record would cost a request, and a fetch by every follower.
+
 librdkafka's idempotence keeps the order of a partition through its own retries, so a record is
 never sent again from here: one that fails for good, or a fatal error, ends the run as a failure.
 The delivery timeout is long, so that an outage shows as latency.
@@ -22,7 +25,7 @@ from tests.traffic.meters import AckClock, Latencies, Pacer
 from tests.traffic.record import Record, encode, padding_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
     from threading import Event
 
 TICK_SECONDS = 0.02
@@ -69,7 +72,7 @@ def producer_config(bootstrap: str, **overrides: Any) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class CheckedProducer:
-    """Sends checked records round robin, and counts a record as acked by its report only."""
+    """Sends checked records, and counts a record as acked by its report only."""
 
     options: ProduceOptions
     partitions: list[Partition]
@@ -84,17 +87,23 @@ class CheckedProducer:
     _errors: Counter[str] = field(default_factory=Counter)
     _next: dict[Partition, int] = field(default_factory=dict)
     _client: Producer = field(init=False)
-    _turn: Iterable[Partition] = field(init=False)
+    _partition: Partition = field(init=False)
+    _turns: Iterator[Partition] = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.options.producer)
         config = producer_config(self.options.bootstrap, **self.overrides)
         self._client = Producer({**config, "error_cb": self._on_error})
-        self._turn = cycle(self.partitions)
+        self._turns = cycle(self.partitions)
+        self.turn()
+
+    def turn(self) -> None:
+        """Go on to the next partition."""
+        self._partition = next(self._turns)
 
     def send(self) -> bool:
-        """Hand the next record to the client; False if its queue is full."""
-        partition = next(iter(self._turn))
+        """Hand a record for this partition to the client; False if its queue is full."""
+        partition = self._partition
         sequence = self._next.get(partition, 0)
         topic, number = partition
         name = self.options.producer
@@ -110,7 +119,7 @@ class CheckedProducer:
                 topic, encode(record, padding), partition=number, on_delivery=on_delivery
             )
         except BufferError:
-            return False  # the sequence number stays unused, the next turn is another partition's
+            return False  # the sequence number stays unused
         self._next[partition] = sequence + 1
         self.sent += 1
         self.clock.sent(now)
@@ -179,6 +188,7 @@ def _send_until(stop: Event, producer: CheckedProducer) -> None:
     line_at, acked_before, line_before = now + _LINE_SECONDS, 0, now
     while not stop.is_set() and not producer.failure:
         tick_end = time.monotonic() + TICK_SECONDS
+        producer.turn()
         for _ in range(pacer.due(time.monotonic())):
             if not producer.send():
                 break

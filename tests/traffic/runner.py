@@ -141,6 +141,11 @@ class PodRunner:
             self._running.pop(role).log.close()
         self._call("delete", "pod", self._name(role), "--now", "--ignore-not-found")
 
+    def discard_all(self) -> None:
+        """Remove every pod that was launched and not ended."""
+        for role in list(self._running):
+            self.discard(role)
+
     def close(self) -> None:
         """Remove everything with this run's labels."""
         for running in self._running.values():

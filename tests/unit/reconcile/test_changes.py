@@ -126,17 +126,42 @@ async def test_a_changed_replication_factor_is_planned_anew_and_kept() -> None:
     assert len(world.assignment()[tp]) == 3
 
 
-async def test_a_throttle_changed_in_mid_move_is_swept_and_set_anew() -> None:
+def rates(world: World) -> set[str]:
+    """Every rate that is set on a broker."""
+    return {v for configs in world.kafka.broker_configs.values() for v in configs.values()}
+
+
+@pytest.mark.parametrize("back", [3, 4])
+async def test_a_changed_throttle_reaches_what_is_in_flight(back: int) -> None:
+    """Be it on its way by the plan, or by one that was given up and is only landing."""
     world = await mid_drain()
-    rates = {v for configs in world.kafka.broker_configs.values() for v in configs.values()}
-    assert rates == {str(50 * 1024**2)}
+    flying = world.in_flight()
+    assert rates(world) == {str(50 * 1024**2)}
+    world.scale(back)
     world.edit(lambda spec: spec["reassignment"].update(throttle="7Mi"))
-    world.kafka.complete()
-    await world.until(lambda: bool(world.in_flight()))
-    rates = {v for configs in world.kafka.broker_configs.values() for v in configs.values()}
-    assert rates == {str(7 * 1024**2)}
+    await world.until(lambda: rates(world) == {str(7 * 1024**2)})
+    assert world.in_flight() == flying
+    world.edit(lambda spec: spec["reassignment"].update(throttle="0"))
+    await world.until(lambda: not world.throttled())
+    assert world.in_flight() == flying
     world.kafka.complete_after = 1
     await world.settle()
+    world.assert_at_rest(*range(back))
+
+
+async def test_an_operator_that_restarts_in_mid_move_leaves_the_throttle_as_it_was() -> None:
+    world = await mid_drain()
+    before = deepcopy((world.kafka.broker_configs, world.kafka.topic_configs))
+    world.kafka.delete_topic("orders")
+    world.restart_operator()
+    for _ in range(3):
+        await world.one_pass()
+    brokers, topics = before
+    assert world.kafka.broker_configs == brokers
+    assert world.kafka.topic_configs == {t: c for t, c in topics.items() if t != "orders"}
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
     assert not world.throttled()
 
 

@@ -34,7 +34,9 @@ async def advance(scope: Scope) -> Outcome:
         return DONE  # the plan step has said why it cannot be replaced yet
     obstacle = _obstacle(scope)
     if obstacle is not None:
-        return obstacle
+        # What is in flight may be so for hours: a changed throttle must not wait for its end.
+        throttled = await throttle.ensure(scope, active, plan) if scope.diagnosis.ours else None
+        return throttled or obstacle
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle

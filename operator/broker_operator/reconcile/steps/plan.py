@@ -8,6 +8,7 @@ from broker_operator.api.conditions import Condition, merge_conditions
 from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import Cause, Reassignment, decode_reassignment
 from broker_operator.core.diagnose import largest_sizes, name_some
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Broker, Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
 from broker_operator.core.render import reassignment as render
@@ -15,7 +16,6 @@ from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import throttle
 
 if TYPE_CHECKING:
-    from broker_operator.core.facts import StoredPlan
     from broker_operator.reconcile.scope import Scope
 
 
@@ -34,14 +34,24 @@ async def make(scope: Scope) -> Outcome:
     if isinstance(view, Blocked):
         return view
     if scope.diagnosis.ours:
-        return Wait(
-            "FinishingBatch",
-            f"{len(scope.diagnosis.ours)} partitions of the former plan are in flight",
-            seconds=1.0,
-        )
+        return await _finish_batch(scope, active)
     if active is not None and active.throttle is not None:
         return await throttle.sweep(scope, active)
     return await _plan(scope, active, cause or Cause.REBALANCE, *view)
+
+
+async def _finish_batch(scope: Scope, active: Reassignment | None) -> Outcome:
+    """Let what is in flight under the former plan land, at the throttle that is asked for now."""
+    plan = scope.facts.plan
+    if active is not None and not active.deleting and isinstance(plan, StoredPlan):
+        outcome = await throttle.ensure(scope, active, plan)
+        if outcome is not None:
+            return outcome
+    return Wait(
+        "FinishingBatch",
+        f"{len(scope.diagnosis.ours)} partitions of the former plan are in flight",
+        seconds=1.0,
+    )
 
 
 def _cause(scope: Scope) -> Cause | None:

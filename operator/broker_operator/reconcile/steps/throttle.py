@@ -53,8 +53,8 @@ async def ensure(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcom
             },
         )
         return Wait("RecordedThrottle", f"throttle of {format_bytes(rate)}/s is recorded")
-    rated = frozenset(record.brokers)
-    ours = _restrict(wanted, rated, frozenset(record.topics), rated=rated)
+    rated, topics = frozenset(record.brokers), frozenset(_known_topics(scope, record.topics))
+    ours = _restrict(wanted, rated, topics, rated=rated)
     await scope.admin.set_throttle(ours)
     scope.memory.throttled = mark
     return None
