@@ -40,7 +40,7 @@ kafka: $(READY) ## Tests against live ZooKeeper and brokers on loopback
 	$(PYTHON) -m pytest tests/kafka $(PYTEST_ARGS)
 
 e2e: $(READY) ## Tests on a live Kubernetes
-	$(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/e2e --durations=20 $(PYTEST_ARGS)
 
 test: ## Everything, with the versions used and a timing per stage
 	@.ci/stages lint unit kafka e2e

@@ -29,7 +29,7 @@ def main(context: click.Context, *, take_down: bool) -> None:
     if context.invoked_subcommand is None:
         code = show(Console())
         if take_down:
-            phases.remove(existing=existing())
+            phases.remove(existing=existing(), say=click.echo)
         sys.exit(code)
 
 
@@ -37,7 +37,7 @@ def main(context: click.Context, *, take_down: bool) -> None:
 def down() -> None:
     """Remove all that the demo made."""
     try:
-        phases.remove(existing=existing())
+        phases.remove(existing=existing(), say=click.echo)
     except (ClusterError, AssertionError) as error:
         raise click.ClickException(str(error)) from error
 

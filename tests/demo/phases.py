@@ -11,11 +11,11 @@ from tests.cluster import images
 from tests.cluster.cluster import Cluster
 from tests.demo.summary import Account, Scaling
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
-from tests.e2e.environment import Environment, eventually
+from tests.e2e.environment import OPERATOR_NAMESPACE, REPOSITORY, Environment, eventually
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.demo.model import Move
     from tests.demo.screen import View
@@ -169,15 +169,20 @@ class Demo:
         self.account.phases.append((name, time.monotonic() - begin))
 
 
-def remove(*, existing: bool) -> None:
-    """Remove all that the demo made."""
+def remove(*, existing: bool, say: Callable[[str], None]) -> None:
+    """Remove all that the demo made; of a given cluster only what serves nobody else."""
     if not existing:
         Cluster(CLUSTER).down()
         return
     env = Environment(kubeconfig=None, embedded=None)
     env.kubectl("delete", "bc", "--all", "-n", NAMESPACE, "--timeout=90s", check=False)
     env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    env.kubectl("delete", "namespace", "broker-operator-system", "--ignore-not-found")
-    for kind in ("clusterrole", "clusterrolebinding"):
-        env.kubectl("delete", kind, "broker-operator", "--ignore-not-found")
-    env.kubectl("delete", "-k", "crds", "--ignore-not-found")
+    found = env.kubectl("get", "bc", "-A", "-o", "name", check=False).stdout.split()
+    if found:
+        # Without their definition they would be deleted with it, and nobody would serve them.
+        say(f"the operator and its CRDs stay: they serve {', '.join(found)}")
+        return
+    where = ("broker-operator", "-n", OPERATOR_NAMESPACE)
+    env.helm("uninstall", *where, "--ignore-not-found", "--wait")
+    env.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
+    env.kubectl("delete", "-k", str(REPOSITORY / "crds"), "--ignore-not-found")

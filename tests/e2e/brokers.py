@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 READY_SECONDS = 240.0
 MOVE_SECONDS = 300.0
 KAFKA_IMAGE = "broker-operator/kafka:3.9.2"
+USUAL = {"throttle": "50Mi", "maxMovesPerBroker": 5}
+"""The defaults of `spec.reassignment`, for a test to put back."""
 
 SMALL = {
     # What lets several brokers live on two cores and little memory.
@@ -53,7 +55,6 @@ def broker_cluster(name: str, namespace: str, connect: str, **spec: Any) -> dict
         "jvm": {"heap": "192Mi"},
         "resources": {"requests": {"cpu": "50m", "memory": "420Mi"}, "limits": {"memory": "600Mi"}},
         "pod": {"terminationGracePeriodSeconds": 60},
-        "reassignment": {"maxMovesPerBroker": 20},
     }
     return {
         "apiVersion": "broker-operator.dev/v1alpha1",
@@ -230,3 +231,11 @@ def finished(reassignment: dict[str, Any]) -> bool:
         c["type"] == "Complete" and (c["status"] == "True" or c["reason"] == "Superseded")
         for c in conditions
     )
+
+
+def delete(brokers: Brokers) -> None:
+    """Delete a cluster with its volumes."""
+    where = ("-n", brokers.namespace)
+    brokers.env.kubectl("delete", f"bc/{brokers.name}", *where, "--timeout=60s")
+    label = f"app.kubernetes.io/instance={brokers.name}"
+    brokers.env.kubectl("delete", "pvc", *where, "-l", label, "--wait=false")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, Brokers, finished
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL, Brokers, finished
 from tests.e2e.environment import DEPLOYMENT, OPERATOR_NAMESPACE, eventually
 from tests.e2e.test_scaling import (
     assert_fewest_moves,
@@ -28,7 +28,6 @@ pytestmark = pytest.mark.e2e
 MOMENTS = ("before-create", "after-create", "mid-move", "before-sweep", "before-removal")
 FAULTS = Path(__file__).parent / "faults" / "operator_that_dies.py"
 SLOW = {"throttle": "1Mi", "maxMovesPerBroker": 3}
-FAST = {"throttle": "50Mi", "maxMovesPerBroker": 20}
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ def test_pod_deleted_in_mid_move(brokers: Brokers, traffic: Traffic, victim: str
     else:
         where = ("-n", brokers.namespace, victim, "--grace-period=0", "--force")
         brokers.env.kubectl("delete", "pod", *where)
-    brokers.patch({"reassignment": FAST})
+    brokers.patch({"reassignment": USUAL})
     brokers.ready(4, MOVE_SECONDS)
     assert newest_number(brokers) == before + 1
     scale_and_finish(brokers, 3, "ScaleDown")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, Brokers, finished
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL, Brokers, finished
 
 if TYPE_CHECKING:
     from tests.traffic.pods import Traffic
@@ -88,7 +88,7 @@ def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traff
         assert min(held) >= held[0] - 2, held
         assert brokers.replicas() == 4
     finally:
-        brokers.patch({"reassignment": {"throttle": "50Mi", "maxMovesPerBroker": 20}})
+        brokers.patch({"reassignment": USUAL})
     brokers.ready(4, MOVE_SECONDS)
     assert brokers.replicas() == 4
     loads = spread(traffic)
@@ -157,7 +157,7 @@ def test_topics_made_during_a_drain_end_off_the_broker(brokers: Brokers, traffic
         brokers.create_topic("late", 8)
         brokers.topics("--alter", "--topic", "late", "--partitions", "12")
     finally:
-        brokers.patch({"reassignment": {"throttle": "50Mi", "maxMovesPerBroker": 20}})
+        brokers.patch({"reassignment": USUAL})
     brokers.ready(3, MOVE_SECONDS)
     described = traffic.describe(assignment=True)
     late = described["assignment"]["late"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.brokers import READY_SECONDS, Brokers, broker_cluster, make_zookeeper
+from tests.e2e.brokers import READY_SECONDS, Brokers, broker_cluster, delete, make_zookeeper
 from tests.e2e.environment import eventually
 
 if TYPE_CHECKING:
@@ -154,6 +154,13 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     delete(brokers)
 
 
+def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None:
+    """Under 100 MB resident by its own count, after serving everything above."""
+    found = environment.metrics()
+    assert found["process_resident_memory_bytes"] < 100e6
+    assert found["process_open_fds"] < 100
+
+
 def produce(brokers: Brokers, topic: str, records: int) -> None:
     """Write records that the brokers acknowledge on all replicas, with Kafka's own tool."""
     lines = "".join(f"{n:0200d}\n" for n in range(records))
@@ -166,11 +173,3 @@ def count(brokers: Brokers, topic: str) -> int:
     tool = ("/opt/kafka/bin/kafka-get-offsets", "--bootstrap-server", brokers.bootstrap)
     listed = brokers.run(*tool, "--topic", topic).split()
     return sum(int(line.rpartition(":")[2]) for line in listed)
-
-
-def delete(brokers: Brokers) -> None:
-    """Delete a cluster with its volumes."""
-    where = ("-n", brokers.namespace)
-    brokers.env.kubectl("delete", f"bc/{brokers.name}", *where, "--timeout=60s")
-    label = f"app.kubernetes.io/instance={brokers.name}"
-    brokers.env.kubectl("delete", "pvc", *where, "-l", label, "--wait=false")

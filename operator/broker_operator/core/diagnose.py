@@ -28,6 +28,7 @@ class Diagnosis:
         desired: Broker ids that the spec asks for.
         existing: Broker ids that a StatefulSet keeps a pod for.
         registered: Ids under `/brokers/ids`, None if unknown.
+        ready: Existing brokers whose pod is ready, and that are registered as far as is known.
         replicas: Broker -> replicas that the metadata names on it (adding and removing included),
             None if unknown.
         ours: Partitions in flight towards the active plan.
@@ -42,6 +43,7 @@ class Diagnosis:
     desired: frozenset[BrokerId]
     existing: frozenset[BrokerId]
     registered: frozenset[BrokerId] | None
+    ready: frozenset[BrokerId]
     replicas: dict[BrokerId, int] | None
     ours: tuple[TopicPartition, ...]
     foreign: tuple[TopicPartition, ...]
@@ -78,11 +80,14 @@ def diagnose(facts: Facts) -> Diagnosis:
     ours, foreign = _in_flight(facts, ensemble)
     desired = frozenset(b for slot in slots for b in slot.ids)
     offline, lagging = _health(ensemble, facts.kafka, desired)
+    existing = frozenset(b for s in facts.broker_sets for b in s.ids)
+    running = frozenset(b for b in existing if b in facts.pods and facts.pods[b].ready)
     return Diagnosis(
         slots=slots,
         desired=desired,
-        existing=frozenset(b for s in facts.broker_sets for b in s.ids),
+        existing=existing,
         registered=frozenset(ensemble.brokers) if ensemble else None,
+        ready=running.intersection(ensemble.brokers) if ensemble else running,
         replicas=count_replicas(ensemble) if ensemble else None,
         ours=ours,
         foreign=foreign,

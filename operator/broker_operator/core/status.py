@@ -43,15 +43,14 @@ def cluster_status(
     """Return the whole new status of the BrokerCluster. Equal input gives an equal status."""
     findings = list(findings)
     old, generation = facts.status, facts.cluster.generation
-    ready = _ready(facts, diagnosis)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "replicas": len(diagnosis.existing),
-        "readyReplicas": len(ready),
+        "readyReplicas": len(diagnosis.ready),
         "selector": ",".join(f"{k}={v}" for k, v in naming.selector(facts.cluster.name).items()),
         "conditions": merge_conditions(
             old.get("conditions") or [],
-            _conditions(facts, diagnosis, findings, ready),
+            _conditions(facts, diagnosis, findings),
             generation=generation,
             now=now,
         ),
@@ -85,14 +84,6 @@ def _found_cluster_id(facts: Facts, diagnosis: Diagnosis) -> str:
     return facts.ensemble.cluster_id or ""
 
 
-def _ready(facts: Facts, diagnosis: Diagnosis) -> frozenset[BrokerId]:
-    """Existing brokers whose pod is ready and that are registered."""
-    registered = diagnosis.registered or frozenset()
-    return frozenset(
-        b for b in diagnosis.existing if b in registered and b in facts.pods and facts.pods[b].ready
-    )
-
-
 def _balanced_brokers(
     facts: Facts, diagnosis: Diagnosis, *, balanced: bool
 ) -> list[BrokerId] | None:
@@ -104,13 +95,11 @@ def _balanced_brokers(
     return facts.status.get("balancedBrokers")
 
 
-def _conditions(
-    facts: Facts, diagnosis: Diagnosis, findings: list[Finding], ready: frozenset[BrokerId]
-) -> list[Condition]:
+def _conditions(facts: Facts, diagnosis: Diagnosis, findings: list[Finding]) -> list[Condition]:
     old = facts.status.get("conditions") or []
     conditions = [
         _available(facts, diagnosis),
-        _brokers_ready(diagnosis, findings, ready),
+        _brokers_ready(diagnosis, findings),
     ]
     stalled = next((f for f in findings if f.stalled), None)
     moving = next((f for f in findings if not f.stalled), None)
@@ -122,7 +111,7 @@ def _conditions(
         conditions.append(
             Condition("Reconciling", status=True, reason=moving.reason, message=moving.message)
         )
-    joining, leaving = diagnosis.desired - ready, diagnosis.leaving
+    joining, leaving = diagnosis.desired - diagnosis.ready, diagnosis.leaving
     active = facts.active
     for kind, holds, message in (
         ("ScalingUp", bool(joining), f"broker {name_some(sorted(joining))} is not ready yet"),
@@ -161,10 +150,8 @@ def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
     return Condition("Available", status=True, reason="AllPartitionsLed", message=message)
 
 
-def _brokers_ready(
-    diagnosis: Diagnosis, findings: list[Finding], ready: frozenset[BrokerId]
-) -> Condition:
-    count = len(ready & diagnosis.desired)
+def _brokers_ready(diagnosis: Diagnosis, findings: list[Finding]) -> Condition:
+    count = len(diagnosis.ready & diagnosis.desired)
     message = f"{count} of {len(diagnosis.desired)} brokers are ready"
     if count == len(diagnosis.desired):
         return Condition("BrokersReady", status=True, reason="AllReady", message=message)

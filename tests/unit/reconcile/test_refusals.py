@@ -266,6 +266,21 @@ async def test_a_new_cluster_waits_for_zookeeper() -> None:
     assert sorted(world.kafka.brokers) == [0, 1, 2]
 
 
+async def test_brokers_stay_ready_while_zookeeper_cannot_be_asked() -> None:
+    """Kafka serves without it for a while, and the pods say that they do."""
+    world = await filled_world(3)
+    world.kafka.ensemble_down = True
+    await world.settle()
+    assert world.status["readyReplicas"] == 3
+    assert world.condition("BrokersReady") == ("True", "AllReady")
+    assert world.condition("Available") == ("Unknown", "ZooKeeperUnreachable")
+    assert world.condition("Reconciling") == ("True", "ZooKeeperUnreachable")
+    assert {row["state"] for row in world.status["brokers"]} == {"Unknown"}
+    world.kafka.ensemble_down = False
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
 def no_ensemble(world: World) -> None:
     world.kafka.ensemble_down = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker_operator.core.diagnose import name_some
+from broker_operator.core.model import Unknown
 from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
@@ -52,12 +53,10 @@ async def apply(scope: Scope) -> Outcome:
 
 async def wait(scope: Scope) -> Outcome:
     """Say which desired brokers are not ready yet, and why."""
-    diagnosis, pods = scope.diagnosis, scope.facts.pods
-    late = [
-        b
-        for b in sorted(diagnosis.desired)
-        if b in diagnosis.missing or b not in pods or not pods[b].ready
-    ]
+    diagnosis, pods, ensemble = scope.diagnosis, scope.facts.pods, scope.facts.ensemble
+    late = sorted(diagnosis.desired - diagnosis.ready)
+    if not late and isinstance(ensemble, Unknown):
+        return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
     if not late:
         return DONE
     problems = [f"{pods[b].name}: {pods[b].problem}" for b in late if b in pods and pods[b].problem]
