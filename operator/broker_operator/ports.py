@@ -140,7 +140,10 @@ class BrokerAdmin(Protocol):
         ...
 
     async def clear_throttle(self, throttle: Throttle) -> None:
-        """Delete the rates of these brokers and the replica lists of these topics."""
+        """Delete the rates of these brokers and the replica lists of these topics.
+
+        Returns when `throttles` shows none of these values any more.
+        """
         ...
 
     async def close(self) -> None:

@@ -262,9 +262,23 @@ class ThrottleContract:
         await self._until(world, ThrottleConfigs({0: rates, 3: rates}, {world.topic: lists}))
         assert world.writes == ["IncrementalAlterConfigs"] * 3
         await world.admin.clear_throttle(ours)
-        await self._until(world, ThrottleConfigs({}, {}))
+        assert await world.admin.throttles(BROKERS, [world.topic]) == ThrottleConfigs({}, {})
         await world.admin.clear_throttle(ours)
-        await self._until(world, ThrottleConfigs({}, {}))
+        assert await world.admin.throttles(BROKERS, [world.topic]) == ThrottleConfigs({}, {})
+
+    async def test_is_gone_for_good_if_cleared_in_the_moment_that_it_is_set(
+        self, world: World
+    ) -> None:
+        await world.create_topic({0: (0, 1)})
+        ours = Throttle(1_000_000, BROKERS, {world.topic: "0:0"}, {world.topic: "0:3"})
+        for _ in range(5):
+            await world.admin.set_throttle(ours)
+            await world.admin.clear_throttle(ours)
+        last = Throttle(2_000_000, (0,))
+        await world.admin.set_throttle(last)  # notices come in order: after this one, all have come
+        rates = {LEADER_RATE: "2000000", FOLLOWER_RATE: "2000000"}
+        await self._until(world, ThrottleConfigs({0: rates}, {}))
+        await world.admin.clear_throttle(last)
 
     async def test_leaves_what_it_was_not_told_about(self, world: World) -> None:
         await world.create_topic({0: (0, 1), 1: (1, 2)})

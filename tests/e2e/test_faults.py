@@ -157,7 +157,8 @@ def forget_throttles(brokers: Brokers) -> None:
     for topic in (name for name in listed if name.startswith("checked-")):
         where = ("--entity-type", "topics", "--entity-name", topic)
         brokers.run(*tool, *where, "--delete-config", lists)
-    assert brokers.throttles() == ""
+    # A broker learns of it a moment after the tool was answered.
+    eventually("the throttles to go", lambda: not brokers.throttles(), READY_SECONDS)
 
 
 def test_node_power_loss_drains_nothing(brokers: Brokers, traffic: Traffic) -> None:

@@ -5,6 +5,7 @@ A broker's own settings can only be read from and written to that very broker.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from kafka.admin import AlterConfigOp, ConfigResourceType
@@ -36,6 +37,9 @@ _LISTS = (LEADER_REPLICAS, FOLLOWER_REPLICAS)
 _OWN_TOPIC = 1
 _OWN_BROKER = 2
 """Config sources: set dynamically on the topic, on the broker. Defaults have others."""
+
+_GONE_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 _WRITE = "IncrementalAlterConfigs"
 _Values = dict[str, str | None]
@@ -90,8 +94,11 @@ def clear_throttle(
 ) -> None:
     """Delete the brokers' rates and the topics' replica lists, as many of them as can be reached.
 
+    Returns when nobody shows them any more: a broker learns of its new settings by a notice in
+    ZooKeeper, a moment after the request was answered.
+
     Raises:
-        TransientError: One of the brokers did not answer.
+        TransientError: One of the brokers did not answer, or shows a deleted value for too long.
         RejectedError: A broker refused; the message names what.
     """
     answers = _alter_brokers(client, throttle.brokers, dict.fromkeys(_RATES), on_write)
@@ -100,6 +107,30 @@ def clear_throttle(
         gone = {topic: dict.fromkeys(values) for topic, values in lists.items()}
         answers |= _known(_alter_topics(client, gone))
     check(answers)
+    deadline = time.monotonic() + _GONE_SECONDS
+    while shown := _shown(client, throttle):
+        if time.monotonic() > deadline:
+            raise TransientError(f"{', '.join(shown)}: the throttle is deleted, but still shown")
+        time.sleep(_POLL_SECONDS)
+
+
+def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
+    """Name the brokers and topics that still have a value of this throttle."""
+    lists = _by_topic(throttle)
+    found = describe(client, throttle.brokers, sorted(lists))
+    rate = str(throttle.rate)
+    return [
+        *(
+            f"broker {broker}"
+            for broker, values in found.brokers.items()
+            if rate in values.values()
+        ),
+        *(
+            f"topic {topic}"
+            for topic, values in found.topics.items()
+            if any(values.get(key) == value for key, value in lists[topic].items())
+        ),
+    ]
 
 
 def _by_topic(throttle: Throttle) -> dict[str, _Values]:

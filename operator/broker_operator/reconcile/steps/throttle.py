@@ -61,7 +61,7 @@ async def ensure(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcom
 
 
 async def sweep(scope: Scope, active: Reassignment) -> Outcome:
-    """Remove what the record says is ours and still has the value that we gave it.
+    """Remove what the record says is ours, unless somebody gave it another value since.
 
     Only a broker that is up can be told. The record keeps the desired ones that are not, for when
     they are back; while ZooKeeper cannot say who is up, all are tried, and must answer.
@@ -146,13 +146,14 @@ async def _without_foreign(scope: Scope, wanted: Throttle) -> Throttle:
 
 
 def _same_rate(ours: Throttle, live: ThrottleConfigs) -> tuple[int, ...]:
+    """Brokers that show no rate but ours; one that shows none may not have heard of it yet."""
     rates = {LEADER_RATE: str(ours.rate), FOLLOWER_RATE: str(ours.rate)}
-    return tuple(b for b in ours.brokers if _subset(live.brokers.get(b, {}), rates))
+    return tuple(b for b in ours.brokers if live.brokers.get(b, {}).items() <= rates.items())
 
 
 def _same_values(ours: Throttle, live: ThrottleConfigs) -> Throttle:
     def lists(key: str, values: dict[str, str]) -> dict[str, str]:
-        return {t: v for t, v in values.items() if live.topics.get(t, {}).get(key) == v}
+        return {t: v for t, v in values.items() if live.topics.get(t, {}).get(key, v) == v}
 
     return Throttle(
         rate=ours.rate,
@@ -160,11 +161,6 @@ def _same_values(ours: Throttle, live: ThrottleConfigs) -> Throttle:
         leader_replicas=lists(LEADER_REPLICAS, dict(ours.leader_replicas)),
         follower_replicas=lists(FOLLOWER_REPLICAS, dict(ours.follower_replicas)),
     )
-
-
-def _subset(found: object, ours: dict[str, str]) -> bool:
-    """Whether something is set and all of it is ours (a half-set throttle is ours too)."""
-    return isinstance(found, dict) and bool(found) and found.items() <= ours.items()
 
 
 async def _report_kept(
