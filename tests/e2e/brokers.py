@@ -23,7 +23,6 @@ SMALL = {
     # What lets several brokers live on two cores and little memory.
     "background.threads": "2",
     "group.initial.rebalance.delay.ms": "0",
-    "log.cleaner.dedupe.buffer.size": "2097152",
     "log.cleaner.io.buffer.size": "65536",
     "log.index.size.max.bytes": "65536",
     "log.segment.bytes": "16777216",
@@ -192,6 +191,18 @@ class Brokers:
         """Create a topic with Kafka's own tool."""
         sizes = ("--partitions", str(partitions), "--replication-factor", str(replication))
         self.topics("--create", "--topic", name, *sizes)
+
+    def produce(self, topic: str, records: int) -> None:
+        """Write records of 200 bytes that the brokers acknowledge on all replicas."""
+        lines = "".join(f"{n:0200d}\n" for n in range(records))
+        tool = ("/opt/kafka/bin/kafka-console-producer", "--bootstrap-server", self.bootstrap)
+        self.run(*tool, "--topic", topic, "--producer-property", "acks=all", stdin=lines)
+
+    def count(self, topic: str) -> int:
+        """Return how many records a topic has, by its end offsets."""
+        tool = ("/opt/kafka/bin/kafka-get-offsets", "--bootstrap-server", self.bootstrap)
+        listed = self.run(*tool, "--topic", topic).split()
+        return sum(int(line.rpartition(":")[2]) for line in listed)
 
     def throttles(self) -> str:
         """Return every replication throttle in force, as Kafka's own tool shows it."""

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.brokers import READY_SECONDS, Brokers, broker_cluster, delete, make_zookeeper
+from tests.e2e.brokers import (
+    READY_SECONDS,
+    SMALL,
+    Brokers,
+    broker_cluster,
+    delete,
+    make_zookeeper,
+)
 from tests.e2e.environment import eventually
 
 if TYPE_CHECKING:
@@ -58,7 +65,7 @@ def test_no_op_passes_write_nothing(brokers: Brokers) -> None:
 def test_clusters_do_not_meet(environment: Environment, shared: Brokers) -> None:
     """One more under another chroot, one more in another namespace, and one that is too many."""
     make_zookeeper(environment, "elsewhere")
-    small = {"replicas": 1, "config": {"min.insync.replicas": "1"}}
+    small = {"replicas": 1, "config": SMALL | {"min.insync.replicas": "1"}}
     neighbour = Brokers(environment, "neighbour", shared.namespace)
     stranger = Brokers(environment, "stranger", "elsewhere")
     thief = Brokers(environment, "thief", "elsewhere")
@@ -92,7 +99,7 @@ def test_specs_found_bad_later_are_named_while_others_are_served(
     """What only the operator can know becomes a condition and an Event; the rest goes on."""
     nowhere = Brokers(environment, "nowhere", shared.namespace)
     imageless = Brokers(environment, "imageless", shared.namespace)
-    small = {"replicas": 1, "config": {"min.insync.replicas": "1"}}
+    small = {"replicas": 1, "config": SMALL | {"min.insync.replicas": "1"}}
     environment.apply(
         broker_cluster("nowhere", shared.namespace, "no-such-host:2181/a", **small),
         broker_cluster(
@@ -128,7 +135,7 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     environment.apply(spec)
     brokers.ready(3)
     brokers.create_topic("kept", 24)
-    produce(brokers, "kept", 2000)
+    brokers.produce("kept", 2000)
     cluster_id = brokers.status()["clusterId"]
     brokers.scale(4)
     brokers.moving()
@@ -150,7 +157,7 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     brokers.ready(4)
     assert brokers.status()["clusterId"] == cluster_id
     assert [row["id"] for row in brokers.status()["brokers"]] == [0, 1, 2, 3]
-    assert count(brokers, "kept") == 2000
+    assert brokers.count("kept") == 2000
     delete(brokers)
 
 
@@ -159,17 +166,3 @@ def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None
     found = environment.metrics()
     assert found["process_resident_memory_bytes"] < 100e6
     assert found["process_open_fds"] < 100
-
-
-def produce(brokers: Brokers, topic: str, records: int) -> None:
-    """Write records that the brokers acknowledge on all replicas, with Kafka's own tool."""
-    lines = "".join(f"{n:0200d}\n" for n in range(records))
-    tool = ("/opt/kafka/bin/kafka-console-producer", "--bootstrap-server", brokers.bootstrap)
-    brokers.run(*tool, "--topic", topic, "--producer-property", "acks=all", stdin=lines)
-
-
-def count(brokers: Brokers, topic: str) -> int:
-    """Return how many records a topic has, by its end offsets."""
-    tool = ("/opt/kafka/bin/kafka-get-offsets", "--bootstrap-server", brokers.bootstrap)
-    listed = brokers.run(*tool, "--topic", topic).split()
-    return sum(int(line.rpartition(":")[2]) for line in listed)

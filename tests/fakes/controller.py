@@ -33,6 +33,7 @@ class FakeController:
         filled: Fraction of its final size that a replica being added has on disk.
         ensemble_down: ZooKeeper does not answer.
         silent: Registered brokers that do not answer.
+        strays: Broker -> topic -> partition -> bytes of logs on its disks that no metadata names.
         request: `/admin/reassign_partitions`; a string stands for content nobody can parse.
         writes: Every attempt to write, as the adapters' `on_write` names it.
     """
@@ -45,6 +46,7 @@ class FakeController:
     silent: set[BrokerId] = field(default_factory=set)
     brokers: dict[BrokerId, RegisteredBroker] = field(default_factory=dict)
     topics: dict[str, dict[int, FakePartition]] = field(default_factory=dict)
+    strays: dict[BrokerId, dict[str, dict[int, int]]] = field(default_factory=dict)
     request: dict[str, dict[int, Replicas]] | str | None = None
     broker_configs: dict[BrokerId, dict[str, str]] = field(default_factory=dict)
     topic_configs: dict[str, dict[str, str]] = field(default_factory=dict)

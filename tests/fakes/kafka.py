@@ -206,6 +206,8 @@ class FakeBrokerAdmin:
                 if broker in partition.state.replicas:
                     share = self._kafka.filled if broker in partition.state.adding else 1
                     sizes.setdefault(topic, {})[number] = int(partition.size * share)
+        for topic, left in self._kafka.strays.get(broker, {}).items():
+            sizes[topic] = left | sizes.get(topic, {})
         return BrokerLogs(sizes)
 
     def _refusal(self, topic: str, number: int, target: Replicas) -> str:

@@ -85,7 +85,7 @@ capabilities:
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, delete]
+  verbs: [get, list]
 - apiGroups: [""]
   resources: [events]
   verbs: [get, create, patch]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from broker_operator.core.layout import Slot, lay_out
+from broker_operator.core.layout import Slot, claimed_ids, lay_out
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner.remaining import Remaining, remaining
 
@@ -27,6 +27,7 @@ class Diagnosis:
         slots: StatefulSets as they shall be.
         desired: Broker ids that the spec asks for.
         existing: Broker ids that a StatefulSet keeps a pod for.
+        claimed: Broker ids of ours that have a volume.
         registered: Ids under `/brokers/ids`, None if unknown.
         ready: Existing brokers whose pod is ready, and that are registered as far as is known.
         replicas: Broker -> replicas that the metadata names on it (adding and removing included),
@@ -42,6 +43,7 @@ class Diagnosis:
     slots: tuple[Slot, ...]
     desired: frozenset[BrokerId]
     existing: frozenset[BrokerId]
+    claimed: frozenset[BrokerId]
     registered: frozenset[BrokerId] | None
     ready: frozenset[BrokerId]
     replicas: dict[BrokerId, int] | None
@@ -68,14 +70,20 @@ class Diagnosis:
         return frozenset(b for b in self.leaving if (self.replicas or {}).get(b))
 
     def kept(self, slot: Slot) -> int:
-        """How many brokers a slot keeps: never fewer than exist or hold a replica."""
-        ids = [b for b in self.existing | self.occupied if slot.owns(b)]
+        """How many brokers a slot keeps: never fewer than exist, or hold a replica on a volume.
+
+        An id that metadata names and that never was a broker of ours is somebody's mistake: the
+        controller takes any number that it is sent.
+        """
+        ids = [b for b in self.existing | (self.occupied & self.claimed) if slot.owns(b)]
         return max([slot.desired, *(b - slot.start + 1 for b in ids)])
 
 
 def diagnose(facts: Facts) -> Diagnosis:
     """Draw every conclusion that more than one step needs."""
-    slots = lay_out(facts.cluster.name, facts.cluster.spec, facts.broker_sets)
+    slots = lay_out(facts.cluster.name, facts.cluster.spec, facts.broker_sets, facts.claims)
+    names = {slot.name for slot in slots}
+    claimed = [b for owner, ids in claimed_ids(facts.claims).items() if owner in names for b in ids]
     ensemble = facts.ensemble if isinstance(facts.ensemble, Ensemble) else None
     ours, foreign = _in_flight(facts, ensemble)
     desired = frozenset(b for slot in slots for b in slot.ids)
@@ -86,6 +94,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         slots=slots,
         desired=desired,
         existing=existing,
+        claimed=frozenset(claimed),
         registered=frozenset(ensemble.brokers) if ensemble else None,
         ready=running.intersection(ensemble.brokers) if ensemble else running,
         replicas=count_replicas(ensemble) if ensemble else None,

@@ -51,7 +51,6 @@ STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     plan.make,  # must partitions move, and where to?
     move.advance,  # batch by batch, then leaders, throttle, record
     remove.apply,  # leaving brokers that are proved empty
-    tidy.claims,  # their volumes, if so asked
     tidy.history,  # old reassignments
 )
 

@@ -39,6 +39,7 @@ class Memory:
 
     Attributes:
         proofs: Leaving broker -> monotonic time at which it was first seen empty.
+        strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         samples: (monotonic time, bytes done) of the last minute of a reassignment.
         sampled: Uid of the reassignment that the samples belong to.
         throttled: Uid and plan hash for which the throttle is known to be set.
@@ -47,6 +48,7 @@ class Memory:
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
+    strays: dict[BrokerId, float] = field(default_factory=dict)
     samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
     sampled: str = ""
     throttled: tuple[str, str] | None = None

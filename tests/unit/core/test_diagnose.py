@@ -54,6 +54,7 @@ def test_what_is_unknown_stays_unknown() -> None:
         (3, 4, (0, 1), {3}, set(), 4),
         (3, 4, (0, 3), {3}, {3}, 4),
         (3, 3, (0, 4), {4}, {4}, 5),  # its StatefulSet was made anew, its data is still there
+        (3, 3, (0, 9), {9}, {9}, 3),  # it has no volume: somebody's mistake
         (4, 3, (0, 1), set(), set(), 4),
         (2, 4, (0, 2), {2, 3}, {2}, 4),
         (3, 3, (0, 777), set(), set(), 3),  # nobody's
@@ -73,6 +74,7 @@ def test_a_stateful_set_keeps_whoever_exists_or_holds_something(
             cluster=cluster(replicas),
             broker_sets=(BrokerSet("demo-broker", None, 0, exist),),
             ensemble=ensemble(0, 1, 2, topics=moving(_0=PartitionState(held_by))),
+            claims=frozenset(f"data-demo-broker-{b}" for b in range(5)),
         )
     )
     assert found.leaving == leaving

@@ -36,6 +36,17 @@ def test_what_exists_keeps_its_ids_in_whatever_order_the_racks_are_named() -> No
     assert [(s.rack, s.start) for s in slots] == [("a", 300), ("b", 0), ("c", 400)]
 
 
+def test_what_was_deleted_gets_its_ids_back_from_its_volumes() -> None:
+    claims = ["data-demo-broker-a-1", "data-demo-broker-a-0", "data-demo-broker-b-200", "logs-x-7"]
+    slots = lay_out("demo", cluster(3, racks=racks(3)).spec, [], claims)
+    assert [(s.rack, s.start) for s in slots] == [("a", 0), ("b", 200), ("c", 300)]
+    # In whatever order the racks are named now, and whichever of the sets are left.
+    turned = [{"name": name, "zone": name} for name in "cba"]
+    existing = [BrokerSet("demo-broker-c", "c", 100, 1)]
+    slots = lay_out("demo", cluster(3, racks=turned).spec, existing, claims)
+    assert [(s.rack, s.start) for s in slots] == [("c", 100), ("b", 200), ("a", 0)]
+
+
 def test_a_rack_that_left_the_spec_wants_no_brokers() -> None:
     existing = as_it_is(lay_out("demo", cluster(4, racks=racks(2)).spec, []))
     slots = lay_out("demo", cluster(4, racks=racks(1)).spec, existing)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.core.model import FOLLOWER_RATE, LEADER_RATE, RegisteredBroker, TopicPartition
-from tests.unit.reconcile.world import CONNECT, NAMESPACE, World, cluster_body, filled_world
+from tests.unit.reconcile.world import (
+    CONNECT,
+    NAMESPACE,
+    World,
+    claim_body,
+    cluster_body,
+    filled_world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,6 +286,70 @@ async def test_brokers_stay_ready_while_zookeeper_cannot_be_asked() -> None:
     world.kafka.ensemble_down = False
     await world.settle()
     world.assert_at_rest(0, 1, 2)
+
+
+async def test_empty_brokers_are_not_brought_to_data() -> None:
+    """Kafka would elect them: their ids are those that its metadata has in sync."""
+    world = World(3)
+    world.kafka.create_topic("orders", {0: (0, 1, 2)}, size=10)
+    await world.settle()
+    assert world.writes() == []
+    assert world.condition("Stalled") == ("True", "EnsembleInUse")
+    assert "no volume" in world.message("Stalled")
+    for broker in range(3):
+        world.kube.put(claim_body(f"data-demo-broker-{broker}"))
+    await world.settle()
+    assert sorted(world.kafka.brokers) == [0, 1, 2]
+    assert world.condition("Stalled") is None
+
+
+async def test_a_foreign_move_to_a_broker_that_never_was_makes_none() -> None:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.kafka.ask_for({"orders": {0: (57, 0)}})
+    for _ in range(5):
+        await world.one_pass()
+    assert world.sizes() == {"demo-broker": 3}
+    assert world.condition("Reconciling") == ("True", "ForeignReassignment")
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_logs_that_no_metadata_names_hold_a_broker_for_a_while(policy: str) -> None:
+    """It was down when the controller told it to delete them, and nobody tells it again."""
+    world = await filled_world(4, storage={"whenScaledDown": policy})
+    world.kafka.strays[3] = {"orders": {0: 1000}}
+    world.scale(3)
+    await world.until(lambda: not world.load()[3])
+    for _ in range(10):
+        await world.one_pass()
+    assert world.condition("Reconciling") == ("True", "BrokersNotEmpty")
+    assert "still has 1 partitions on disk" in world.message("Reconciling")
+    world.clock.seconds += 60
+    await world.settle()
+    if policy == "Retain":
+        assert world.removed == [3]
+        return
+    assert world.removed == []
+    assert world.condition("Stalled") == ("True", "BrokersNotEmpty")
+    assert "Retain" in world.message("Stalled")
+    world.kafka.strays.clear()
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_a_volume_that_nobody_has_looked_into_is_not_deleted() -> None:
+    world = await filled_world(4, storage={"whenScaledDown": "Delete"})
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    world.scale(3)
+    await world.settle()
+    assert world.removed == []
+    assert world.condition("Stalled") == ("True", "BrokersNotEmpty")
+    assert "broker 3 is down" in world.message("Stalled")
+    world.edit(lambda spec: spec["storage"].update(whenScaledDown="Retain"))
+    await world.settle()
+    assert world.removed == [3]
+    assert world.kube.find("PersistentVolumeClaim", NAMESPACE, "data-demo-broker-3") is not None
 
 
 def no_ensemble(world: World) -> None:

@@ -13,7 +13,6 @@ from tests.unit.reconcile.world import (
     NAME,
     NAMESPACE,
     World,
-    claim_body,
     filled_world,
     pod_body,
 )
@@ -98,37 +97,34 @@ def claims(world: World) -> list[str]:
 @pytest.mark.parametrize(("policy", "left"), [("Retain", 5), ("Delete", 3)])
 async def test_volumes_go_with_their_brokers_only_if_asked(policy: str, left: int) -> None:
     world = await filled_world(5, storage={"whenScaledDown": policy})
-    stray = claim_body("data-demo-broker-headless-7")
-    world.kube.put(stray)
-    world.kube.put(claim_body("logs-demo-broker-4"))
     world.scale(3)
     await world.settle()
-    kept = [f"data-demo-broker-{i}" for i in range(left)]
-    assert claims(world) == [*kept, "data-demo-broker-headless-7", "logs-demo-broker-4"]
-    assert world.recorder.reasons().count("DeletedVolume") == 5 - left
+    assert claims(world) == [f"data-demo-broker-{i}" for i in range(left)]
+    assert retention(world) == "Retain"
 
 
-async def test_a_volume_that_is_on_its_way_out_is_deleted_once() -> None:
+async def test_a_set_lowered_by_hand_takes_no_volume_along() -> None:
     world = await filled_world(4, storage={"whenScaledDown": "Delete"})
-    name = "data-demo-broker-3"
-    world.kube.edit(
-        "PersistentVolumeClaim",
-        NAMESPACE,
-        name,
-        lambda b: b["metadata"].update(finalizers=["kubernetes.io/pvc-protection"]),
-    )
+    world.kube.edit("StatefulSet", NAMESPACE, "demo-broker", lambda b: b["spec"].update(replicas=2))
+    world._sizes["demo-broker"] = 2
+    world.kubelet()
+    await world.settle()
+    assert claims(world) == [f"data-demo-broker-{i}" for i in range(4)]
+    assert sorted(world.kafka.brokers) == [0, 1, 2, 3]
+
+
+async def test_volumes_kept_earlier_are_not_deleted_later() -> None:
+    world = await filled_world(4)
     world.scale(3)
     await world.settle()
-    assert world.recorder.reasons().count("DeletedVolume") == 1
-    assert name in claims(world)
-
-
-async def test_the_volume_of_a_broker_that_metadata_names_is_never_deleted() -> None:
-    world = await filled_world(3, storage={"whenScaledDown": "Delete"})
-    world.kube.put(claim_body("data-demo-broker-3"))
-    world.kafka.migrating = True
+    world.edit(lambda spec: spec.update(storage={"whenScaledDown": "Delete"}))
     await world.settle()
     assert "data-demo-broker-3" in claims(world)
+
+
+def retention(world: World) -> str:
+    (body,) = world.kube.all("StatefulSet")
+    return str(body["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"])
 
 
 async def test_history_keeps_the_newest() -> None:

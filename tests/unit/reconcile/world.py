@@ -239,10 +239,20 @@ class World:
             broker = int(body["metadata"]["name"].rpartition("-")[2])
             if broker not in wanted:
                 self.kube.remove("Pod", NAMESPACE, body["metadata"]["name"])
+                if self._deletes_volume_of(body["metadata"]["name"]):
+                    self.kube.remove(
+                        "PersistentVolumeClaim", NAMESPACE, f"data-{body['metadata']['name']}"
+                    )
                 if broker in self.kafka.brokers:
                     self.kafka.stop_broker(broker)
         for broker, (pod, rack) in wanted.items():
             self._run(broker, pod, rack)
+
+    def _deletes_volume_of(self, pod: str) -> bool:
+        """Whether the StatefulSet controller deletes a pod's volume when it scales it away."""
+        owner = self.kube.find("StatefulSet", NAMESPACE, pod.rpartition("-")[0])
+        policy = (owner or {}).get("spec", {}).get("persistentVolumeClaimRetentionPolicy", {})
+        return bool(policy.get("whenScaled") == "Delete")
 
     def _run(self, broker: BrokerId, pod: str, rack: str | None) -> None:
         body = pod_body(pod, problem=self.broken.get(broker, ""))

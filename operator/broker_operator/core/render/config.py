@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 REPLICATED_BROKERS = 3
 """From this many brokers on, internal topics get this replication factor."""
+CLEANER_SHARE, CLEANER_BYTES = 8, 128 * 1024**2
+"""Log cleaner's buffer: Kafka's default, and the share of the heap that it may be at most. It is
+taken when the broker starts (LogCleaner), which a heap of less than 192 MiB would not survive."""
 
 
 def broker_properties(cluster: BrokerCluster) -> str:
@@ -20,11 +23,11 @@ def broker_properties(cluster: BrokerCluster) -> str:
     factor = min(cluster.spec.replicas, REPLICATED_BROKERS)
     in_sync = max(1, factor - 1)
     defaults = {
-        # A rebalance of leaders is the last act of each reassignment; Kafka's own timer would
-        # hand leadership to a replica in the middle of one.
-        "auto.leader.rebalance.enable": "false",
         "controlled.shutdown.enable": "true",
         "default.replication.factor": str(factor),
+        "log.cleaner.dedupe.buffer.size": str(
+            min(CLEANER_BYTES, cluster.spec.heap // CLEANER_SHARE)
+        ),
         "min.insync.replicas": str(in_sync),
         "offsets.topic.replication.factor": str(factor),
         "transaction.state.log.replication.factor": str(factor),

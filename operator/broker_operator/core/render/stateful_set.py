@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.api.spec import WhenScaledDown
 from broker_operator.core import naming
 from broker_operator.core.render.common import child, digest
 from broker_operator.core.render.config import broker_properties
@@ -20,13 +21,31 @@ HEALTH = "/opt/kafka/bin/health"
 
 
 def stateful_set(
-    cluster: BrokerCluster, slot: Slot, replicas: int, *, image: str, domain: str
+    cluster: BrokerCluster,
+    slot: Slot,
+    replicas: int,
+    *,
+    image: str,
+    domain: str,
+    going: bool = False,
 ) -> KubeObject:
     """Render a rack's StatefulSet with `replicas` brokers.
 
     Pods start in parallel, since brokers need no order, and are replaced only when deleted
     (`OnDelete`): no template change may restart a broker behind the reassignment's back.
+
+    Volumes are deleted by Kubernetes, with the pods of brokers that go by a proof. At all other
+    times the set retains them, whatever the spec says: somebody may lower it by hand.
+
+    Args:
+        cluster: The cluster.
+        slot: The rack.
+        replicas: Brokers to keep a pod for.
+        image: Broker image.
+        domain: DNS domain of the Kubernetes cluster.
+        going: Pods of brokers beyond `replicas` are there still.
     """
+    delete = going and cluster.spec.storage.when_scaled_down is WhenScaledDown.DELETE
     content = {
         "spec": {
             "replicas": replicas,
@@ -36,7 +55,7 @@ def stateful_set(
             "ordinals": {"start": slot.start},
             "persistentVolumeClaimRetentionPolicy": {
                 "whenDeleted": "Retain",
-                "whenScaled": "Retain",
+                "whenScaled": "Delete" if delete else "Retain",
             },
             "selector": {"matchLabels": _selector(cluster, slot)},
             "template": _pod_template(cluster, slot, image, domain),

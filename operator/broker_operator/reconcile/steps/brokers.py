@@ -24,6 +24,7 @@ def render(scope: Scope, slot: Slot, replicas: int) -> KubeObject:
         replicas,
         image=scope.image,
         domain=scope.settings.cluster_domain,
+        going=any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods),
     )
 
 

@@ -60,6 +60,23 @@ def _unreachable(scope: Scope) -> Blocked | None:
     return _stop("ZooKeeperUnreachable", f"cannot read {connect!r}: {ensemble.reason}")
 
 
+def _populated(scope: Scope) -> Blocked | None:
+    """Bring no empty brokers to data: Kafka would elect them, and the data would be gone.
+
+    The ids that metadata has in sync need not be these brokers. They are if we keep them running,
+    or if their volumes wait for them.
+    """
+    ensemble, facts = scope.facts.ensemble, scope.facts
+    if isinstance(ensemble, Unknown) or facts.broker_sets or facts.claims or not ensemble.topics:
+        return None
+    return _stop(
+        "EnsembleInUse",
+        f"{facts.cluster.spec.connect!r} holds {len(ensemble.topics)} topics of Kafka cluster "
+        f"{ensemble.cluster_id}, but this BrokerCluster has no volume with their data; use the "
+        "name and namespace that it was made with, or another chroot",
+    )
+
+
 def _migrating(scope: Scope) -> Blocked | None:
     ensemble = scope.facts.ensemble
     if isinstance(ensemble, Unknown) or not ensemble.migrating:
@@ -106,6 +123,7 @@ def _foreign_brokers(scope: Scope) -> Blocked | None:
 GUARDS: tuple[Callable[[Scope], Blocked | None], ...] = (
     _rival,
     _unreachable,
+    _populated,
     _migrating,
     _wrong_cluster,
     _foreign_brokers,

@@ -1,0 +1,99 @@
+"""Is this broker empty? The one question that stands between data and its removal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from broker_operator.api.spec import WhenScaledDown
+from broker_operator.core.diagnose import count_replicas
+from broker_operator.core.model import BrokerLogs, Ensemble, KafkaView, Unknown
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import BrokerId
+    from broker_operator.reconcile.scope import Scope
+
+STRAY_SECONDS = 60.0
+"""Logs on an otherwise empty broker count as left over after this long: the controller's order to
+delete them reaches a live broker within moments."""
+_WAY_OUT = "or set spec.storage.whenScaledDown to Retain, and it goes while its volume stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a broker cannot be called empty.
+
+    Attributes:
+        reason: A sentence for people.
+        for_people: It will not end by itself.
+    """
+
+    reason: str
+    for_people: bool = False
+
+
+def doubt(
+    scope: Scope, broker: BrokerId, ensemble: Ensemble | Unknown, kafka: KafkaView | Unknown
+) -> Doubt | None:
+    """Say why a broker cannot be called empty; None is the proof that it is.
+
+    What no partition's metadata names can never be served again: where the volume is kept, such
+    logs hold a broker only for as long as it may still be told to delete them. Where the volume is
+    deleted, its log dirs must have been seen empty.
+    """
+    keeps = scope.facts.cluster.spec.storage.when_scaled_down is WhenScaledDown.RETAIN
+    if reason := _named(broker, ensemble):
+        return Doubt(reason)
+    logs = _logs(broker, ensemble, kafka)
+    if logs is None:
+        if keeps:
+            return None  # it cannot be asked, and no partition's metadata names it
+        reason = f"broker {broker} is down, so what is on its volume, which would be deleted"
+        return Doubt(f"{reason} with it, cannot be seen; bring it back, {_WAY_OUT}", True)
+    if isinstance(logs, Unknown):
+        return Doubt(logs.reason)
+    if not logs.partitions:
+        return None
+    now = scope.clock.monotonic()
+    lasting = now - scope.memory.strays.get(broker, now) >= STRAY_SECONDS
+    reason = f"broker {broker} still has {logs.partitions} partitions on disk"
+    if not lasting:
+        return Doubt(reason)
+    if keeps:
+        return None
+    return Doubt(f"{reason} that no metadata names; delete these by hand, {_WAY_OUT}", True)
+
+
+def has_strays(broker: BrokerId, ensemble: Ensemble | Unknown, kafka: KafkaView | Unknown) -> bool:
+    """Whether all that speaks against a broker is logs on its disk that no metadata names."""
+    logs = None if _named(broker, ensemble) else _logs(broker, ensemble, kafka)
+    return isinstance(logs, BrokerLogs) and bool(logs.partitions)
+
+
+def _named(broker: BrokerId, ensemble: Ensemble | Unknown) -> str:
+    """Say what ZooKeeper has against it; empty if nothing."""
+    if isinstance(ensemble, Unknown):
+        return f"cannot prove broker {broker} empty: {ensemble.reason}"
+    if ensemble.cluster_id is None:
+        return f"cannot prove broker {broker} empty: ZooKeeper knows no Kafka cluster"
+    if replicas := count_replicas(ensemble).get(broker, 0):
+        return f"broker {broker} still holds {replicas} replicas"
+    if ensemble.requested is not None or any(s.in_flight for _, s in ensemble.partitions()):
+        return f"broker {broker} is empty, but a reassignment is in flight"
+    return ""
+
+
+def _logs(
+    broker: BrokerId, ensemble: Ensemble | Unknown, kafka: KafkaView | Unknown
+) -> BrokerLogs | Unknown | None:
+    """Return what lies on its disks; None if it is not registered, so that nobody can tell."""
+    if isinstance(ensemble, Ensemble) and broker not in ensemble.brokers:
+        return None
+    if isinstance(kafka, Unknown):
+        return Unknown(f"cannot prove broker {broker} empty: {kafka.reason}")
+    logs = kafka.logs.get(broker, Unknown("it was not asked"))
+    if isinstance(logs, Unknown):
+        return Unknown(f"cannot read the log dirs of broker {broker}: {logs.reason}")
+    if logs.failed:
+        return Unknown(f"a log dir of broker {broker} has failed, so what it holds is unknown")
+    return logs
