@@ -64,7 +64,10 @@ class Kubernetes(Protocol):
         ...
 
     async def apply_status(self, body: KubeObject) -> KubeObject:
-        """The same on the status subresource; `body` carries the full status."""
+        """The same on the status subresource; `body` carries the full status.
+
+        ConflictError if `body` has a resourceVersion and the object has changed since.
+        """
         ...
 
     async def set_finalizers(self, body: KubeObject, finalizers: Iterable[str]) -> None:
@@ -95,7 +98,8 @@ class Coordination(Protocol):
             ReassignmentInProgressError: The node exists.
             ValueError: The batch breaks a rule that the controller relies on but does not check:
                 empty, over 200 entries, over 1,000,000 bytes, an empty replica list, a duplicate
-                or negative id, a target that is not live, an unknown partition.
+                or negative id, a target that is not live, a partition that is unknown or on the
+                move already.
         """
         ...
 

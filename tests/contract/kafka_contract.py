@@ -101,7 +101,7 @@ class SubmitContract:
         assert seen.topics[world.topic][1] == PartitionState((1, 2))
 
     async def test_a_move_in_flight_shows_its_request_and_both_ends(self, world: World) -> None:
-        await world.create_topic({0: (0, 1)}, size=SIZE)
+        await world.create_topic({0: (0, 1), 1: (0, 1)}, size=SIZE)
         await world.hold()
         target = {world.topic: {0: (3, 1)}}
         await world.coordination.submit(target)
@@ -111,6 +111,8 @@ class SubmitContract:
         assert state.target == (3, 1)
         assert seen.requested == target
         with pytest.raises(ReassignmentInProgressError):
+            await world.coordination.submit({world.topic: {1: (2, 1)}})
+        with pytest.raises(ValueError, match="already on the move"):
             await world.coordination.submit({world.topic: {0: (2, 1)}})
         await world.let_go()
         await world.until_moved(target)

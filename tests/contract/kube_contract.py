@@ -272,7 +272,8 @@ class Status:
     async def test_the_same_status_again_changes_nothing(
         self, kube: Kubernetes, namespace: str
     ) -> None:
-        body = await kube.create(broker_cluster(namespace))
+        await kube.create(broker_cluster(namespace))
+        body = broker_cluster(namespace)
         body["status"] = {"replicas": 2, "conditions": [condition("Available", "True")]}
         first = await kube.apply_status(body)
         again = await kube.apply_status(body)
@@ -281,13 +282,24 @@ class Status:
     async def test_what_is_left_out_of_the_status_is_removed(
         self, kube: Kubernetes, namespace: str
     ) -> None:
-        body = await kube.create(broker_cluster(namespace))
+        await kube.create(broker_cluster(namespace))
+        body = broker_cluster(namespace)
         both = [condition("Available", "True"), condition("Paused", "True")]
         body["status"] = {"replicas": 2, "readyReplicas": 1, "conditions": both}
         await kube.apply_status(body)
         body["status"] = {"replicas": 2, "conditions": [condition("Available", "False")]}
         applied = await kube.apply_status(body)
         assert applied["status"] == body["status"]
+
+    async def test_the_version_read_is_a_precondition(
+        self, kube: Kubernetes, namespace: str
+    ) -> None:
+        read = await kube.create(broker_cluster(namespace))
+        now = await kube.apply_status(read | {"status": {"replicas": 1}})
+        with pytest.raises(ConflictError, match="orders"):
+            await kube.apply_status(read | {"status": {"replicas": 2}})
+        again = await kube.apply_status(now | {"status": {"replicas": 3}})
+        assert again["status"] == {"replicas": 3}
 
     async def test_status_of_an_object_that_is_gone_is_a_conflict(
         self, kube: Kubernetes, namespace: str

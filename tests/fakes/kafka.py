@@ -70,7 +70,11 @@ class FakeCoordination:
         znodes.encode_reassignment(batch)
         self._reach()
         kafka = self._kafka
-        if problems := list(znodes.world_problems(batch, kafka.brokers, kafka.topics)):
+        states = {
+            topic: {number: partition.state for number, partition in partitions.items()}
+            for topic, partitions in kafka.topics.items()
+        }
+        if problems := list(znodes.world_problems(batch, kafka.brokers, states)):
             raise ValueError("; ".join(problems))
         kafka.writes.append("create /admin/reassign_partitions")
         if kafka.request is not None:

@@ -161,6 +161,7 @@ class FakeKube:
         call = self._enter("apply_status", *key_of(body))
         if self._store.get(key_of(body)) is None:
             raise ConflictError(f"cannot apply the status of {_shown(body)}: it is gone")
+        self._check_preconditions(body, "resourceVersion")
         self._store.apply(key_of(body), status_part(body), f"{OPERATOR}/Apply/status")
         self.after(call)
         return self._live(body)

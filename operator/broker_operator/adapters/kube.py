@@ -110,13 +110,13 @@ class KubeApi:
         return await self._apply(Target.of(body), body)
 
     async def apply_status(self, body: KubeObject) -> KubeObject:
-        """See `ports.Kubernetes.apply_status`. Only name and status are sent.
+        """See `ports.Kubernetes.apply_status`. Only name, version and status are sent.
 
-        There are no preconditions: this endpoint ignores a uid, and the status of a moment ago does
-        less harm to an object made again meanwhile than none does to one that was merely touched.
+        The endpoint ignores a uid; a resourceVersion, if there is one, is a precondition.
         """
         self._on_write("apply_status")
-        meta = {key: body["metadata"][key] for key in ("name", "namespace")}
+        kept = ("name", "namespace", "resourceVersion")
+        meta = {key: value for key, value in body["metadata"].items() if key in kept}
         identity = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": meta}
         patch = identity | {"status": body["status"]}
         return await self._apply(Target.of(body, subresource="status"), patch)

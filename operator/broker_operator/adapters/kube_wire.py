@@ -111,7 +111,7 @@ class Answer:
         text = f"cannot {verb} {self.target}: {self._message} (HTTP {self.status})"
         if self.status == HTTPStatus.CONFLICT or self.absent:
             raise ConflictError(text)
-        if self.status in _FINAL:
+        if self.status in _FINAL or _UNDECLARED in self._message:
             raise RejectedError(text)
         raise TransientError(text)
 
@@ -139,6 +139,8 @@ _FINAL = frozenset(
 )
 """Refusals that the same request would meet again. Everything else, 401 and a 404 of a type that is
 not served yet included, may pass."""
+_UNDECLARED = "failed to create typed patch object"
+"""What server-side apply answers, as an internal error, to a field that the kind does not have."""
 
 
 def without_ownership(item: KubeObject) -> KubeObject:

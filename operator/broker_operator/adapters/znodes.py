@@ -157,19 +157,25 @@ def shape_problems(batch: Assignment) -> Iterator[str]:
 def world_problems(
     batch: Assignment,
     live: Collection[BrokerId],
-    topics: Mapping[str, Collection[int]],
+    topics: Mapping[str, Mapping[int, PartitionState]],
 ) -> Iterator[str]:
-    """Say which entries ask for what does not exist now, one sentence per entry.
+    """Say which entries ask for what does not exist now, or is on the move already.
+
+    The controller obeys whoever spoke last: an entry for a partition that somebody else moves
+    would call that move off.
 
     Args:
         batch: Targets asked for.
         live: Registered brokers.
-        topics: Partitions that exist, of at least the topics in the batch.
+        topics: State of the partitions that exist, of at least the topics in the batch.
     """
     for topic, partitions in batch.items():
         for number, replicas in partitions.items():
-            if number not in topics.get(topic, ()):
+            state = topics.get(topic, {}).get(number)
+            if state is None:
                 yield f"{topic}-{number}: no such partition"
+            elif state.in_flight:
+                yield f"{topic}-{number}: already on the move"
             elif dead := [broker for broker in replicas if broker not in live]:
                 yield f"{topic}-{number}: not registered: {dead}"
 

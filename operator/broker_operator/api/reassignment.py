@@ -32,11 +32,28 @@ class ThrottleRecord:
         rate: Bytes per second and broker.
         brokers: Brokers whose rates are ours.
         topics: Topics whose replica lists are ours.
+        former: Rates that it had before; a broker that was away may still have one.
+        swept: It is removed, but from these brokers, which were away.
     """
 
     rate: int
     brokers: tuple[int, ...]
     topics: tuple[str, ...]
+    former: tuple[int, ...] = ()
+    swept: bool = False
+
+    def as_status(self) -> dict[str, Any]:
+        """Return it in the form of `Reassignment.status.throttle`."""
+        status: dict[str, Any] = {
+            "bytesPerSecond": self.rate,
+            "brokers": list(self.brokers),
+            "topics": list(self.topics),
+        }
+        if self.former:
+            status["formerBytesPerSecond"] = list(self.former)
+        if self.swept:
+            status["swept"] = True
+        return status
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +134,6 @@ def _decode_throttle(record: Mapping[str, Any] | None) -> ThrottleRecord | None:
         rate=record["bytesPerSecond"],
         brokers=tuple(record.get("brokers") or ()),
         topics=tuple(record.get("topics") or ()),
+        former=tuple(record.get("formerBytesPerSecond") or ()),
+        swept=record.get("swept", False),
     )

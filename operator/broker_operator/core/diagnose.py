@@ -32,7 +32,7 @@ class Diagnosis:
         ready: Existing brokers whose pod is ready, and that are registered as far as is known.
         replicas: Broker -> replicas that the metadata names on it (adding and removing included),
             None if unknown.
-        ours: Partitions in flight towards the active plan.
+        ours: Partitions in flight towards the active plan, or back to where it found them.
         foreign: Partitions in flight to anywhere else, or requested by somebody else.
         offline: Partitions without a leader, None if unknown.
         lagging: Partitions not in flight where a live replica on a desired broker is out of sync;
@@ -134,9 +134,10 @@ def _in_flight(
     plan = None if isinstance(facts.plan, Unknown) else facts.plan
     ours: list[TopicPartition] = []
     foreign: list[TopicPartition] = []
+    ways = (plan.target, plan.origin) if plan else ()
     for tp, target in sorted(flying.items()):
-        planned = plan.target.get(tp.topic, {}).get(tp.partition) if plan else None
-        (ours if planned is not None and set(planned) == target else foreign).append(tp)
+        planned = [set(way.get(tp.topic, {}).get(tp.partition, ())) for way in ways]
+        (ours if target in planned else foreign).append(tp)
     return tuple(ours), tuple(foreign)
 
 

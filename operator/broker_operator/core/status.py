@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from broker_operator.core.progress import Progress
 
 MIB = 1024**2
+STALE_SHARE = 0.05
+"""Bytes of a broker are reported anew once they differ by more than this share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ def _brokers(facts: Facts, diagnosis: Diagnosis) -> list[dict[str, Any]]:
         for seen in partitions.values():
             if seen.leader is not None:
                 leaders[seen.leader] = leaders.get(seen.leader, 0) + 1
+    known = {row["id"]: row.get("bytes") for row in facts.status.get("brokers") or ()}
     rows = []
     for broker in sorted(diagnosis.existing | diagnosis.desired | diagnosis.leaving):
         slot = next((s for s in diagnosis.slots if s.owns(broker)), None)
@@ -180,10 +183,20 @@ def _brokers(facts: Facts, diagnosis: Diagnosis) -> list[dict[str, Any]]:
             row["leaders"] = leaders.get(broker, 0)
             logs = kafka.logs.get(broker)
             if logs is not None and not isinstance(logs, Unknown):
-                # Whole MiB: a status that changes with every record would be written for ever.
-                row["bytes"] = logs.bytes // MIB * MIB
+                row["bytes"] = _rounded(logs.bytes, known.get(broker))
         rows.append(row)
     return rows
+
+
+def _rounded(size: int, known: int | None) -> int:
+    """Return bytes as they are shown; what was shown before, if that is about right.
+
+    A status that changes with every record would be written in every pass over a cluster in use.
+    """
+    size = size // MIB * MIB
+    if known is not None and abs(size - known) <= max(MIB, STALE_SHARE * known):
+        return known
+    return size
 
 
 def _replicas(ensemble: Ensemble) -> dict[BrokerId, int]:

@@ -40,18 +40,22 @@ class Memory:
     Attributes:
         proofs: Leaving broker -> monotonic time at which it was first seen empty.
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
+        unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
         samples: (monotonic time, bytes done) of the last minute of a reassignment.
         sampled: Uid of the reassignment that the samples belong to.
-        throttled: Uid and plan hash for which the throttle is known to be set.
+        throttled: Uid, plan hash, rate and brokers for which the throttle is known to be set.
+        lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
     strays: dict[BrokerId, float] = field(default_factory=dict)
+    unmade: dict[BrokerId, float] = field(default_factory=dict)
     samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
     sampled: str = ""
-    throttled: tuple[str, str] | None = None
+    throttled: tuple[str, str, int, frozenset[BrokerId]] | None = None
+    lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()
 
@@ -94,7 +98,12 @@ class Scope:
         await self.recorder.event(self.body, reason=reason, message=message, warning=warning)
 
     async def update(self, reassignment: Reassignment, **changes: Any) -> Reassignment:
-        """Write the reassignment's status with these keys replaced (None removes a key)."""
+        """Write the reassignment's status with these keys replaced (None removes a key).
+
+        Raises:
+            ConflictError: It has changed since it was read. Another process may have recorded a
+                throttle in it, which the status as we read it would take off the record.
+        """
         status = {**reassignment.status, **changes}
         status = {key: value for key, value in status.items() if value is not None}
         metadata = reassignment.body["metadata"]
@@ -103,7 +112,9 @@ class Scope:
             {
                 "apiVersion": API_VERSION,
                 "kind": "Reassignment",
-                "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+                "metadata": {
+                    key: metadata[key] for key in ("name", "namespace", "resourceVersion")
+                },
                 "status": status,
             }
         )

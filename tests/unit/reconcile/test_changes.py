@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from broker_operator.core.model import PartitionState
+from broker_operator.core.model import LEADER_RATE, PartitionState
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 SLOW = {"maxMovesPerBroker": 1}
@@ -163,6 +163,88 @@ async def test_an_operator_that_restarts_in_mid_move_leaves_the_throttle_as_it_w
     await world.settle()
     assert world.removed == [3]
     assert not world.throttled()
+
+
+async def test_a_new_throttle_does_not_wait_for_a_broker_that_is_away() -> None:
+    """What is in flight must not run unthrottled until it is back."""
+    world = await mid_drain()
+    world.broken[1] = "CrashLoopBackOff"
+    world.kubelet()
+    world.edit(lambda spec: spec["reassignment"].update(throttle="7Mi"))
+    await world.until(lambda: rate_of(world, 0) == str(7 * 1024**2))
+    assert rate_of(world, 1) == str(50 * 1024**2)
+    assert world.in_flight()
+    del world.broken[1]
+    world.kubelet()
+    await world.until(lambda: rate_of(world, 1) == str(7 * 1024**2))
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
+async def test_a_throttle_on_a_broker_that_left_while_it_was_down_is_swept_when_it_returns() -> (
+    None
+):
+    world = await mid_drain()
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert world.reassignments()[-1].succeeded
+    assert rate_of(world, 3) == str(50 * 1024**2)
+    del world.broken[3]
+    world.recorder.told.clear()
+    world.scale(4)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert "ForeignThrottle" not in world.recorder.reasons()
+
+
+async def test_a_move_to_a_broker_that_died_ends_when_it_is_given_up() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    for _ in range(5):
+        await world.one_pass()
+    assert world.in_flight(), "it may come back"
+    world.scale(3)
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.assignment() == before, "in the old order, too"
+    assert not world.in_flight()
+    assert not any(rate_of(world, b) for b in (0, 1, 2))
+    assert world.removed == [3]
+    assert "SentBack" in world.recorder.reasons()
+
+
+async def test_a_throttle_that_holds_lagging_replicas_back_is_lifted() -> None:
+    world = await mid_drain()
+    world.kafka.complete()
+    (_, partition), *_ = world.partitions()
+    lost = next(b for b in partition.isr if b not in {partition.leader, 3})
+    partition.isr.remove(lost)
+    for _ in range(4):
+        await world.one_pass()
+    assert world.throttled()
+    assert world.condition("Reconciling") == ("True", "UnderReplicated")
+    world.clock.seconds += 10
+    await world.until(lambda: not world.throttled())
+    assert not world.in_flight()
+    partition.isr.append(lost)
+    await world.until(lambda: bool(world.in_flight()))
+    assert world.throttled()
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
+def rate_of(world: World, broker: int) -> str | None:
+    return world.kafka.broker_configs.get(broker, {}).get(LEADER_RATE)
 
 
 async def test_no_throttle_means_none_is_ever_set() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker_operator.api.reassignment import SWEEP_FINALIZER
-from broker_operator.ports import TransientError
+from broker_operator.ports import RejectedError, TransientError
 from tests.unit.reconcile.world import (
     CONNECT,
     NAME,
@@ -16,6 +16,9 @@ from tests.unit.reconcile.world import (
     filled_world,
     pod_body,
 )
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import KubeObject
 
 RACKS = [{"name": name, "zone": f"eu-{name}"} for name in "abc"]
 
@@ -127,6 +130,60 @@ def retention(world: World) -> str:
     return str(body["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"])
 
 
+async def test_somebody_elses_object_is_not_taken_over() -> None:
+    world = World(3)
+    theirs = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 1}]}}
+    world.kube.put(theirs | {"metadata": {"name": "demo-broker", "namespace": NAMESPACE}})
+    await world.settle()
+    found = world.kube.find("Service", NAMESPACE, "demo-broker")
+    assert found is not None
+    assert found["spec"] == theirs["spec"]
+    assert world.condition("Stalled") == ("True", "NameTaken")
+    assert "Service demo-broker" in world.message("Stalled")
+    world.kube.remove("Service", NAMESPACE, "demo-broker")
+    await world.settle()
+    assert world.condition("Stalled") is None
+
+
+async def test_a_child_that_is_refused_keeps_no_move_from_its_end() -> None:
+    world = await filled_world(4)
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    apply = world.kube.apply
+
+    async def picky(body: KubeObject) -> KubeObject:
+        if body["kind"] == "StatefulSet" and "bad" in str(body["spec"]["template"]):
+            raise RejectedError("nodeSelector: Invalid value")
+        return await apply(body)
+
+    world.kube.apply = picky  # type: ignore[method-assign]
+    world.edit(lambda spec: spec.update(pod={"nodeSelector": {"x": "bad"}}))
+    await world.settle()
+    assert world.load()[3] == 0
+    assert world.reassignments()[-1].succeeded
+    assert not world.throttled()
+    assert world.condition("Stalled") == ("True", "Rejected")
+    world.edit(lambda spec: spec.update(pod={}))
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
+async def test_a_pod_that_is_never_made_is_said_to_be_so() -> None:
+    world = await filled_world(3)
+    world.refused.add(3)
+    world.scale(4)
+    for _ in range(4):
+        await world.one_pass()
+    assert world.condition("Stalled") is None
+    world.clock.seconds += 20
+    await world.settle()
+    assert world.condition("Stalled") == ("True", "BrokersNotReady")
+    assert "has not made pod demo-broker-3" in world.message("Stalled")
+    world.refused.clear()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
 async def test_history_keeps_the_newest() -> None:
     world = await filled_world(3, reassignment={"history": 2})
     for replicas in (4, 3, 4, 3):
@@ -233,6 +290,8 @@ async def test_a_sweep_that_cannot_be_proved_is_not_called_one(fallen: str) -> N
         await world.reconciler.finalize(NAMESPACE, NAME)
     assert [r.throttle is None for r in world.reassignments()] == [False]
     await world.reconciler.release(NAMESPACE, NAME)
+    assert world.recorder.told[-1].reason == "ThrottleLeft"
+    assert "broker 0, broker 1, broker 2" in world.recorder.told[-1].message
     assert all(not r.finalizers for r in world.reassignments())
 
 

@@ -128,6 +128,7 @@ class World:
 
     Attributes:
         broken: Ids whose pods never become ready, with what the kubelet says about them.
+        refused: Ids whose pods the API server does not let be made.
         removed: Brokers that a lowered StatefulSet took away, in order.
         results: What each pass returned.
     """
@@ -140,6 +141,7 @@ class World:
         self.clients = OneCluster(self.kafka)
         self.memory = Memory()
         self.broken: dict[BrokerId, str] = {}
+        self.refused: set[BrokerId] = set()
         self.removed: list[BrokerId] = []
         self.results: list[Result] = []
         self.reconciler = self.new_reconciler()
@@ -233,7 +235,7 @@ class World:
         for body in self.kube.all("StatefulSet"):
             container = body["spec"]["template"]["spec"]["containers"][0]
             rack = {e["name"]: e.get("value") for e in container["env"]}.get("BROKER_RACK")
-            for broker in _ids(body):
+            for broker in set(_ids(body)) - self.refused:
                 wanted[broker] = (f"{body['metadata']['name']}-{broker}", rack)
         for body in self.kube.all("Pod"):
             broker = int(body["metadata"]["name"].rpartition("-")[2])

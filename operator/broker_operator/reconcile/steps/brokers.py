@@ -9,11 +9,16 @@ from broker_operator.core.model import Unknown
 from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
+from broker_operator.reconcile.steps import objects
 
 if TYPE_CHECKING:
     from broker_operator.core.layout import Slot
     from broker_operator.core.model import KubeObject
     from broker_operator.reconcile.scope import Scope
+
+
+UNMADE_SECONDS = 20.0
+"""A pod that does not exist after this long is not just late."""
 
 
 def render(scope: Scope, slot: Slot, replicas: int) -> KubeObject:
@@ -33,14 +38,17 @@ async def apply(scope: Scope) -> Outcome:
 
     Lowering is the business of `remove` alone.
     """
-    changed = []
+    changed: list[str] = []
+    refused: list[Blocked] = []
     for slot in scope.diagnosis.slots:
         kept = scope.diagnosis.kept(slot)
         body = render(scope, slot, kept)
         live = scope.facts.children.get(("StatefulSet", slot.name))
         if in_sync(body, live):
             continue
-        await scope.kube.apply(body)
+        if problem := await objects.put(scope, body):
+            refused.append(problem)
+            continue
         before = live["spec"].get("replicas", 1) if live else 0
         changed.append(slot.name)
         if kept > before:
@@ -49,19 +57,36 @@ async def apply(scope: Scope) -> Outcome:
             )
     if changed:
         return Wait("ApplyingBrokers", f"applied StatefulSet {', '.join(changed)}", seconds=0.5)
-    return DONE
+    return refused[0] if refused else DONE
 
 
 async def wait(scope: Scope) -> Outcome:
     """Say which desired brokers are not ready yet, and why."""
     diagnosis, pods, ensemble = scope.diagnosis, scope.facts.pods, scope.facts.ensemble
-    late = sorted(diagnosis.desired - diagnosis.ready)
+    late, unmade = sorted(diagnosis.desired - diagnosis.ready), _unmade(scope)
     if not late and isinstance(ensemble, Unknown):
         return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
     if not late:
         return DONE
     problems = [f"{pods[b].name}: {pods[b].problem}" for b in late if b in pods and pods[b].problem]
+    problems += unmade
     ready = len(diagnosis.desired) - len(late)
     message = f"{ready} of {len(diagnosis.desired)} brokers are ready"
     message += f"; {name_some(problems)}" if problems else f"; waiting for {name_some(late)}"
     return Blocked("BrokersNotReady", message, stalled=bool(problems), seconds=3.0)
+
+
+def _unmade(scope: Scope) -> list[str]:
+    """Say which StatefulSets fail to make a pod: a quota, a policy or a priority class forbids it.
+
+    Why, only their Events tell. For a moment every pod is still to be made.
+    """
+    memory, now = scope.memory, scope.clock.monotonic()
+    missing = scope.diagnosis.existing - scope.facts.pods.keys()
+    memory.unmade = {b: memory.unmade.get(b, now) for b in missing}
+    late = sorted(b for b, since in memory.unmade.items() if now - since >= UNMADE_SECONDS)
+    owners = {b: slot.name for slot in scope.diagnosis.slots for b in late if slot.owns(b)}
+    return [
+        f"StatefulSet {owner} has not made pod {owner}-{b}; see kubectl describe sts {owner}"
+        for b, owner in owners.items()
+    ]

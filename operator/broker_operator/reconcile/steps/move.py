@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
 
 POLL_SECONDS = 1.0
+LAG_SECONDS = 10.0
+"""Replicas that lag for longer than this are freed of the throttle."""
 MAX_ELECTIONS = 5
 """Preferred leader elections are tried this often; then the leaders are left where they are."""
 
@@ -34,9 +36,7 @@ async def advance(scope: Scope) -> Outcome:
         return DONE  # the plan step has said why it cannot be replaced yet
     obstacle = _obstacle(scope)
     if obstacle is not None:
-        # What is in flight may be so for hours: a changed throttle must not wait for its end.
-        throttled = await throttle.ensure(scope, active, plan) if scope.diagnosis.ours else None
-        return throttled or obstacle
+        return await _meanwhile(scope, active, plan) or obstacle
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
@@ -53,6 +53,21 @@ async def advance(scope: Scope) -> Outcome:
     if left is None or not left.done:
         return Wait("Moving", "what is left waits for its target brokers", seconds=POLL_SECONDS)
     return await _finish(scope, active, ensemble, kafka)
+
+
+async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
+    """Keep the throttle right while no batch can be submitted."""
+    diagnosis, memory, now = scope.diagnosis, scope.memory, scope.clock.monotonic()
+    if diagnosis.ours:
+        # What is in flight may be so for hours: a changed throttle must not wait for its end.
+        return await throttle.ensure(scope, active, plan)
+    memory.lagging_since = (memory.lagging_since or now) if diagnosis.lagging else None
+    lagging = memory.lagging_since is not None and now - memory.lagging_since >= LAG_SECONDS
+    if lagging and throttle.pending(scope, active):
+        # It holds back moved replicas, too, that fell behind since: at a produce rate above the
+        # throttle they would never catch up, and no batch would ever follow.
+        return await throttle.sweep(scope, active)
+    return None
 
 
 def _obstacle(scope: Scope) -> Outcome | None:
@@ -89,6 +104,8 @@ async def _submit(
         return outcome
     count = sum(len(partitions) for partitions in batch.values())
     if scope.facts.cluster.spec.reassignment.via is Via.ADMIN_API:
+        if not _untouched(batch, await scope.coordination.read()):
+            return Wait("Moving", "nothing submitted: a partition has changed", POLL_SECONDS)
         await scope.admin.reassign(batch)
     else:
         try:
@@ -99,6 +116,16 @@ async def _submit(
         except ValueError as error:  # a broker or a topic has gone since the facts were read
             return Wait("Moving", f"nothing submitted: {error}", seconds=POLL_SECONDS)
     return Wait("Moving", f"submitted {count} partitions", seconds=POLL_SECONDS)
+
+
+def _untouched(batch: Assignment, now: Ensemble) -> bool:
+    """Whether nobody has begun to move these partitions, or deleted them, since the facts.
+
+    The controller obeys whoever spoke last, and would call the other move off. Submission through
+    ZooKeeper looks for itself, and has a lock besides.
+    """
+    states = [now.topics.get(t, {}).get(n) for t, partitions in batch.items() for n in partitions]
+    return all(state is not None and not state.in_flight for state in states)
 
 
 async def _finish(
@@ -112,7 +139,7 @@ async def _finish(
         scope.memory.elections[mark] = tried + 1
         await scope.admin.elect_preferred(astray)
         return Wait("ElectingLeaders", f"{len(astray)} preferred leaders", seconds=POLL_SECONDS)
-    if active.throttle is not None:
+    if throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
     scope.memory.elections.pop(mark, None)
     message = f"{active.moves} moves are done"

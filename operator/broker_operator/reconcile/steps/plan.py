@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from broker_operator.api.conditions import Condition, merge_conditions
@@ -9,7 +10,14 @@ from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import Cause, Reassignment, decode_reassignment
 from broker_operator.core.diagnose import largest_sizes, name_some
 from broker_operator.core.facts import StoredPlan
-from broker_operator.core.model import Broker, Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.model import (
+    Broker,
+    Ensemble,
+    KafkaView,
+    Replicas,
+    TopicPartition,
+    Unknown,
+)
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
@@ -35,7 +43,7 @@ async def make(scope: Scope) -> Outcome:
         return view
     if scope.diagnosis.ours:
         return await _finish_batch(scope, active)
-    if active is not None and active.throttle is not None:
+    if active is not None and throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
     return await _plan(scope, active, cause or Cause.REBALANCE, *view)
 
@@ -47,11 +55,46 @@ async def _finish_batch(scope: Scope, active: Reassignment | None) -> Outcome:
         outcome = await throttle.ensure(scope, active, plan)
         if outcome is not None:
             return outcome
+        if stuck := _stuck(scope):
+            return await _send_back(scope, plan, stuck)
     return Wait(
         "FinishingBatch",
         f"{len(scope.diagnosis.ours)} partitions of the former plan are in flight",
         seconds=1.0,
     )
+
+
+def _stuck(scope: Scope) -> list[TopicPartition]:
+    """Partitions in flight to a broker that is down and shall not come back."""
+    ensemble = scope.facts.ensemble
+    if isinstance(ensemble, Unknown):
+        return []
+    awaited = scope.diagnosis.desired | set(ensemble.brokers)
+    return [
+        tp
+        for tp in scope.diagnosis.ours
+        if (state := ensemble.topics.get(tp.topic, {}).get(tp.partition))
+        and not awaited.issuperset(state.target)
+    ]
+
+
+async def _send_back(scope: Scope, plan: StoredPlan, stuck: list[TopicPartition]) -> Outcome:
+    """Send partitions back to where the plan found them: their way on ends at a dead broker.
+
+    By the Admin API whatever `via` says: the znode is taken until these moves end. The replicas
+    they came from are in sync still, so this copies nothing; their order, which a cancel would
+    lose, is that of the origin.
+    """
+    batch: dict[str, dict[int, Replicas]] = {}
+    for tp in stuck:
+        batch.setdefault(tp.topic, {})[tp.partition] = plan.origin[tp.topic][tp.partition]
+    await scope.admin.reassign(batch)
+    message = (
+        f"{len(stuck)} partitions go back to where they were ({name_some(stuck)}): the broker "
+    )
+    message += "they were on their way to is down, and no longer wanted"
+    await scope.tell("SentBack", message)
+    return Wait("SentBack", message, seconds=1.0)
 
 
 def _cause(scope: Scope) -> Cause | None:
@@ -153,7 +196,8 @@ async def _plan(
     scope: Scope, active: Reassignment | None, cause: Cause, ensemble: Ensemble, kafka: KafkaView
 ) -> Outcome:
     try:
-        plan = make_plan(_request(scope, ensemble, kafka))
+        # In a thread: a large plan takes seconds, and other clusters and the probes must not wait.
+        plan = await asyncio.to_thread(make_plan, _request(scope, ensemble, kafka))
     except PlanRefusedError as refusal:
         return Blocked(refusal.reason, refusal.message, seconds=10.0)
     if offline := _offline(plan, scope.diagnosis.offline or ()):
@@ -266,7 +310,7 @@ def _so_far(scope: Scope, active: Reassignment) -> tuple[int, int]:
 
 async def _supersede(scope: Scope, old: Reassignment, why: str) -> Outcome:
     """End a reassignment that no longer leads anywhere; its throttle is swept by now or first."""
-    if old.throttle is not None:
+    if throttle.pending(scope, old):
         return await throttle.sweep(scope, old)
     conditions = (
         Condition("Progressing", status=False, reason="Superseded", message=why),
