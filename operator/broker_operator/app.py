@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import kopf
@@ -79,6 +80,7 @@ async def _serve(config: Config, wrap: Callable[[Ports], Ports]) -> None:
     )
     stop_flag = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(_on_lost_exception, metrics))
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop_flag.set)
     metrics.serve(config.metrics_port)
@@ -98,6 +100,14 @@ async def _serve(config: Config, wrap: Callable[[Ports], Ports]) -> None:
         metrics.close()
         await clients.close()
         await client.close()
+
+
+def _on_lost_exception(
+    metrics: Metrics, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Count what a task raised and nobody took: kopf's daemons would end so, without a word."""
+    metrics.error("task")
+    loop.default_exception_handler(context)
 
 
 def _ports(config: Config, client: ApiClient, metrics: Metrics, clients: KafkaClients) -> Ports:

@@ -7,7 +7,9 @@ import logging
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from broker_operator.logs import bound
 from broker_operator.ports import RejectedError, TransientError
 from broker_operator.reconcile.scope import Memory
 
@@ -101,6 +103,10 @@ class ClusterLoops:
 
     async def _pass(self, key: ClusterKey, memory: Memory) -> tuple[float, bool]:
         """Make one pass; return the seconds until the next and whether it failed."""
+        with bound(namespace=key[0], name=key[1], reconcileID=uuid4().hex[:8]):
+            return await self._bound_pass(key, memory)
+
+    async def _bound_pass(self, key: ClusterKey, memory: Memory) -> tuple[float, bool]:
         started = self.clock.monotonic()
         delay, failed, result = self.resync_seconds, True, "error"
         try:

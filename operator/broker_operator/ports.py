@@ -204,7 +204,7 @@ class Telemetry(Protocol):
     """What the loop tells the metrics."""
 
     def pass_finished(self, namespace: str, name: str, result: str, seconds: float) -> None:
-        """Count one pass: `result` is success, waiting, blocked, retry or error."""
+        """Count one pass: `result` is success, waiting, retry or error."""
         ...
 
     def cluster(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ because an object may be older than the CRD it is read with, and adds what CEL c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,10 @@ class BrokerCluster:
         return ensemble_key(self.spec.connect, self.namespace)
 
 
+_SERVICE = re.compile(r"((?:[^.]+\.)+[^.]+)\.svc(?:\..+)?")
+"""A service's name with its namespace, in whatever DNS domain the Kubernetes cluster has."""
+
+
 def ensemble_key(connect: str, namespace: str) -> str:
     """Return a connect string with its hosts sorted and spelled as full service names.
 
@@ -171,8 +176,8 @@ def ensemble_key(connect: str, namespace: str) -> str:
 def _full_name(server: str, namespace: str) -> str:
     host, _, port = server.strip().lower().rpartition(":")
     host = host.rstrip(".")
-    for suffix in (".svc.cluster.local", ".svc"):
-        host = host.removesuffix(suffix)
+    if match := _SERVICE.fullmatch(host):
+        host = match[1]
     if "." not in host:
         host = f"{host}.{namespace.lower()}"
     return f"{host}:{port}"

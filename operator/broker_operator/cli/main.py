@@ -1,4 +1,4 @@
-"""`broker-operator run | status | version`."""
+"""`broker-operator run | version`."""
 
 from __future__ import annotations
 

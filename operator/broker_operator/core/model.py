@@ -251,14 +251,12 @@ class Pod:
     Attributes:
         ready: Its Ready condition is True and it is not being deleted.
         problem: Why it does not start, in the kubelet's or scheduler's words; empty if it is well.
-        revision: The StatefulSet revision it was made from.
     """
 
     name: str
     broker: BrokerId
     ready: bool
     problem: str = ""
-    revision: str = ""
 
 
 KubeObject: TypeAlias = "dict[str, Any]"

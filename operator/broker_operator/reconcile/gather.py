@@ -106,7 +106,6 @@ def _pod(body: KubeObject) -> Pod:
         broker=int(metadata["name"].rpartition("-")[2]),
         ready=ready and "deletionTimestamp" not in metadata,
         problem="" if ready else _pod_problem(status),
-        revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
     )
 
 
