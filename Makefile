@@ -1,4 +1,4 @@
-# Every target is self-sufficient on Debian 12+ / Ubuntu 22.04+ as root: it makes the virtualenv, installs the
+# Every target is self-sufficient on Debian 12+ as root (Ubuntu: docs/development.md): it makes the virtualenv, installs the
 # Debian packages it lacks and builds what is missing (cached outside the checkout, see docs/development.md).
 # CLUSTER=existing makes demo and e2e use the current kubeconfig instead of the embedded cluster.
 SHELL := /bin/bash

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.cluster.registry import pulled
 from tests.e2e.environment import REPOSITORY, DeadlineError, eventually
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 READY_SECONDS = 240.0
 MOVE_SECONDS = 300.0
-KAFKA_IMAGE = "broker-operator/kafka:3.9.2"
+KAFKA_IMAGE = pulled("broker-operator/kafka:3.9.2")
 USUAL = {"throttle": "50Mi", "maxMovesPerBroker": 5}
 """The defaults of `spec.reassignment`, for a test to put back."""
 
@@ -40,8 +41,9 @@ def make_zookeeper(env: Environment, namespace: str) -> None:
     """Have the single-node ZooKeeper of manifests/ in a namespace, made if it is missing."""
     env.kubectl("create", "namespace", namespace, check=False)
     env.kubectl("apply", "-n", namespace, "-k", str(REPOSITORY / "manifests" / "zookeeper"))
-    where = ("-n", namespace, "statefulset/zookeeper", "--timeout=180s")
-    env.kubectl("rollout", "status", *where)
+    where = ("-n", namespace, "statefulset/zookeeper")
+    env.kubectl("set", "image", *where, f"zookeeper={KAFKA_IMAGE}")
+    env.kubectl("rollout", "status", *where, "--timeout=180s")
 
 
 def broker_cluster(name: str, namespace: str, connect: str, **spec: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.cluster import binaries
+from tests.cluster.registry import pulled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,11 @@ class Environment:
     def install(self, *values: str) -> None:
         """Install the operator with Helm, or change its values, and wait until it is there."""
         build = f"podAnnotations.build=b{self.build}"
-        settings = ("resyncSeconds=5", "logFormat=plain", build, *values)
+        repositories = (
+            f"image.repository={pulled('broker-operator/operator')}",
+            f"kafkaImage={pulled('broker-operator/kafka')}",
+        )
+        settings = ("resyncSeconds=5", "logFormat=plain", build, *repositories, *values)
         self.helm(
             *("upgrade", "--install", "broker-operator", str(CHART)),
             *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait"),

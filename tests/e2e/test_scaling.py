@@ -57,6 +57,8 @@ def test_scaling_out_and_in_loses_nothing(brokers: Brokers, traffic: Traffic, to
     out = scale_and_finish(brokers, top, "ScaleUp")
     assert_fewest_moves(out)
     assert brokers.on_broker(top - 1)
+    retained = top == 4
+    brokers.patch({"storage": {"whenScaledDown": "Retain" if retained else "Delete"}})
     back = scale_and_finish(brokers, 3, "ScaleDown")
     assert_fewest_moves(back)
     outcome = traffic.stop()
@@ -65,6 +67,14 @@ def test_scaling_out_and_in_loses_nothing(brokers: Brokers, traffic: Traffic, to
     assert outcome.failed == outcome.unresolved == 0
     assert verdict.clean, verdict
     assert brokers.throttles() == ""
+    left = range(top if retained else 3)
+
+    def volumes() -> bool:
+        items = brokers.env.get("pvc", "-n", brokers.namespace)["items"]
+        names = {item["metadata"]["name"] for item in items}
+        return {n for n in names if "-broker-" in n} == {f"data-shared-broker-{b}" for b in left}
+
+    brokers.until(f"the volumes of {left} to be left", volumes, 60)
 
 
 def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traffic) -> None:

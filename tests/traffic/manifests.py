@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-IMAGE = "broker-operator/traffic:0.1.0"
+from tests.cluster.registry import pulled
+
+IMAGE = pulled("broker-operator/traffic:0.1.0")
 LEDGERS_FILE = "ledgers.json"
 
 _LEDGERS_FOLDER = "/ledgers"

@@ -1,17 +1,18 @@
 """The machine's own apt and pip settings, for builds that run in another root."""
 
+import os
 import platform
 import shutil
 import sys
 from pathlib import Path
 
 from tests.cluster.cache import cached, digest
+from tests.cluster.errors import ClusterError
 from tests.cluster.shell import run
 
 PYTHON = "3.11"
 """Python of Debian bookworm, which is the Python of the images."""
 
-_DEFAULT_MIRROR = "http://deb.debian.org/debian/"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _KEEP_NOTHING = (
@@ -24,9 +25,20 @@ _PIP_DEADLINE = 600
 
 
 def debian_mirror() -> str:
-    """Return the address of the mirror of Debian that this machine uses."""
+    """Return the address of the mirror of Debian that this machine uses, or that it is told.
+
+    Raises:
+        ClusterError: It uses none, as on Ubuntu, and `DEBIAN_MIRROR` is not set.
+    """
     own = (site for site, suite, _ in _debian_sources() if not suite.endswith("-security"))
-    return next(own, _DEFAULT_MIRROR)
+    mirror = next(own, os.environ.get("DEBIAN_MIRROR"))
+    if not mirror:
+        raise ClusterError(
+            "this machine's apt has no source of Debian's, which the images are built from: set"
+            " DEBIAN_MIRROR to the address of a Debian mirror, or use a cluster of your own with"
+            " CLUSTER=existing"
+        )
+    return mirror
 
 
 def write_apt(folder: Path) -> None:
