@@ -79,6 +79,12 @@ class ApiServer:
         """Create a namespace; fine if it exists."""
         self.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
 
+    def grant(self, user: str, namespace: str, verb: str, resource: str) -> None:
+        """Let a user do something in a namespace."""
+        where = f"--namespace={namespace}"
+        self.kubectl("create", "role", user, f"--verb={verb}", f"--resource={resource}", where)
+        self.kubectl("create", "rolebinding", user, f"--role={user}", f"--user={user}", where)
+
 
 @contextmanager
 def running_api_server(folder: Path) -> Iterator[ApiServer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -140,6 +141,35 @@ async def test_nonsense_is_rejected_with_the_servers_reason(
     body["spec"]["replicas"] = "three"
     with pytest.raises(RejectedError, match=r"create StatefulSet .*/orders-broker.*replicas"):
         await kube.create(body)
+
+
+async def test_a_field_that_a_pod_does_not_have_is_rejected_too(
+    kube: Kubernetes, namespace: str
+) -> None:
+    """The server calls it an internal error (HTTP 500), which would be tried again for ever."""
+    body = stateful_set(namespace)
+    body["spec"]["template"]["spec"]["affinity"] = {"nodeAfinity": {}}
+    with pytest.raises(RejectedError, match=r"orders-broker.*nodeAfinity"):
+        await kube.apply(body)
+
+
+async def test_a_namespace_without_rights_does_not_hide_the_others(
+    server: ApiServer, kube: Kubernetes, namespace: str, elsewhere: str
+) -> None:
+    await kube.create(broker_cluster(namespace))
+    await kube.create(broker_cluster(elsewhere))
+    server.grant("reader", namespace, "list", "brokerclusters.broker-operator.dev")
+    async with await connect(str(server.kubeconfig_of("reader"))) as client:
+        fenced = KubeApi(client, namespaces=(namespace, elsewhere))
+
+        # The authorizer learns of new rights a moment later.
+        deadline = time.monotonic() + 10
+        while not (found := await fenced.list("BrokerCluster", None)):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        assert [item["metadata"]["namespace"] for item in found] == [namespace]
+        with pytest.raises(RejectedError):
+            await fenced.list("BrokerCluster", elsewhere)
 
 
 async def test_missing_rights_are_rejected_by_verb_and_resource(

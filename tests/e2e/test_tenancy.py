@@ -131,7 +131,9 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     make_zookeeper(environment, namespace)
     brokers = Brokers(environment, "phoenix", namespace)
     slow = {"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 1}}
-    spec = broker_cluster("phoenix", namespace, "zookeeper:2181/phoenix", **slow)
+    # A path of its own for each run on a cluster that is kept: the last one's holds data.
+    path = f"phoenix-{time.time():.0f}"
+    spec = broker_cluster("phoenix", namespace, f"zookeeper:2181/{path}", **slow)
     environment.apply(spec)
     brokers.ready(3)
     brokers.create_topic("kept", 24)

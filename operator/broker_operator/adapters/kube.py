@@ -6,6 +6,7 @@ cost more memory and time than everything else in this process.
 
 from __future__ import annotations
 
+import logging
 import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ TIMEOUT = 30.0
 PAGE = 500
 """Objects asked for at once by a list; the server holds each page in memory, and so do we."""
 
+_LOG = logging.getLogger(__name__)
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -92,10 +94,22 @@ class KubeApi:
     async def list(
         self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> list[KubeObject]:
-        """See `ports.Kubernetes.list`."""
+        """See `ports.Kubernetes.list`.
+
+        A watched namespace that we have no rights in any more, as when it was deleted, holds
+        nothing that we serve: it must not keep the others from being served.
+        """
         scopes = self._namespaces if namespace is None else (namespace,)
         selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        return [item for scope in scopes async for item in self._items(kind, scope, selector)]
+        found: list[KubeObject] = []
+        for scope in scopes:
+            try:
+                found += [item async for item in self._items(kind, scope, selector)]
+            except RejectedError as error:
+                if namespace is not None or scope is None:
+                    raise
+                _LOG.warning("Passing over namespace %s: %s", scope, error)
+        return found
 
     async def create(self, body: KubeObject) -> KubeObject:
         """See `ports.Kubernetes.create`."""
