@@ -7,6 +7,7 @@ cores, everything after that none.
 
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.cluster.cache import cached, digest
@@ -58,21 +59,25 @@ _HELM = Program(
 )
 
 
+@cache
 def kube() -> Path:
     """Return the program that is every Kubernetes component: `kube COMPONENT [flags]`."""
     return _built(_KUBE)
 
 
+@cache
 def coredns() -> Path:
     """Return CoreDNS with the plugins that the cluster's DNS needs."""
     return _built(_COREDNS)
 
 
+@cache
 def helm() -> Path:
     """Return Helm: the one on PATH, else our own build."""
     return _found("helm") or _built(_HELM)
 
 
+@cache
 def kubectl() -> Path:
     """Return kubectl: the one on PATH, else our own build."""
     return _found("kubectl") or _built(_KUBECTL)

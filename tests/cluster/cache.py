@@ -4,6 +4,8 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 KEPT_KEYS = 2
 """How many artefacts of one name stay: the current one and the one of the branch next door."""
 
+_DAY = 24 * 3600.0
 _LOCK = ".lock"
 _UNFINISHED = ".building"
 
@@ -68,6 +71,21 @@ def cached(name: str, key: str, build: Callable[[Path], None]) -> Path:
         os.utime(finished)
         _prune(shelf)
     return finished
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[str]:
+    """Make a folder for a build, and remove it; those of builds that died go after a day.
+
+    Beside the cache and not in /tmp, which may be small, and where devices may not be made.
+    """
+    shelf = cache_root() / "scratch"
+    shelf.mkdir(parents=True, exist_ok=True)
+    for old in shelf.iterdir():
+        if time.time() - old.stat().st_mtime > _DAY:
+            _remove(old)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=shelf) as folder:
+        yield folder
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from tests.cluster import binaries, cgroups, images, network, preflight
+from tests.cluster import binaries, cgroups, images, network, preflight, tunables
 from tests.cluster.cache import locked
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.errors import ClusterError
@@ -62,6 +62,16 @@ class Cluster:
         except FileNotFoundError:
             return []
         return [Machine(node) for node in self.layout.nodes(size)]
+
+    def prepare(self) -> None:
+        """Have every program that running it and talking to it takes, before anything is begun.
+
+        Raises:
+            ClusterError: The machine is not fit, or a program cannot be had.
+        """
+        preflight.check(self.layout.state)
+        for program in (binaries.kube, binaries.coredns, binaries.helm, binaries.kubectl):
+            program()
 
     def up(self, nodes: int | None = None) -> None:
         """Have the cluster running with all nodes Ready.
@@ -157,6 +167,7 @@ class Cluster:
         layout, control = self.layout, self.control_plane
         machines = [Machine(node) for node in layout.nodes(nodes)]
         preflight.check(layout.state)
+        tunables.save()
         programs, pause = [binaries.kube(), binaries.coredns()], images.build("pause")
         say(f"starting cluster {self.name} (nodes: {nodes}); its logs: {layout.logs}")
         for program in programs:
@@ -242,6 +253,7 @@ class Cluster:
         cgroups.remove(layout.cgroup)
         for folder in (layout.run, layout.state):
             shutil.rmtree(folder, ignore_errors=True)
+        tunables.restore()
         if left := self._traces():
             raise ClusterError(f"cannot remove all of cluster {self.name}: {'; '.join(left)}")
 

@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.cluster.cache import cache_root, locked
 from tests.cluster.errors import ClusterError
 from tests.cluster.shell import run
 
 _LOCK_WAIT = ("-o", "DPkg::Lock::Timeout=300")
+_UNITS = {"containerd": "containerd.service", "etcd-server": "etcd.service"}
 _UNATTENDED = {"DEBIAN_FRONTEND": "noninteractive"}
 
 
@@ -34,6 +36,7 @@ def ensure_packages(*names: str) -> None:
         run(["apt-get", "-q", *_LOCK_WAIT, "update"], timeout=600, env=_UNATTENDED)
         install = ["apt-get", "-qy", *_LOCK_WAIT, "--no-install-recommends", "install"]
         run([*install, *missing], timeout=1800, env=_UNATTENDED)
+        _stop_services(missing)
 
 
 def ensure_programs(packages: Mapping[str, str]) -> None:
@@ -53,6 +56,13 @@ def ensure_programs(packages: Mapping[str, str]) -> None:
     for program in absent:
         if shutil.which(program) is None:
             raise ClusterError(f"package {packages[program]} brought no program {program}")
+
+
+def _stop_services(installed: list[str]) -> None:
+    """Stop what Debian starts by itself when it is installed: only the programs are wanted."""
+    if Path("/run/systemd/system").is_dir():
+        for unit in (_UNITS[name] for name in installed if name in _UNITS):
+            run(["systemctl", "disable", "--now", unit])
 
 
 def _missing(names: tuple[str, ...]) -> list[str]:

@@ -20,10 +20,11 @@ def kafka_libs() -> Path:
     Raises:
         ClusterError: Maven or Java cannot be installed, or Maven cannot fetch a jar.
     """
+    ensure_programs({"java": "default-jre-headless"})
     return cached("kafka-libs", digest(POM), _fetch)
 
 
 def _fetch(folder: Path) -> None:
-    ensure_programs({"java": "openjdk-17-jre-headless", "mvn": "maven"})
+    ensure_programs({"mvn": "maven"})
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
     run(["mvn", "--batch-mode", "--quiet", "--file", POM, *goal], timeout=_MAVEN_DEADLINE)

@@ -91,15 +91,83 @@ class ReadContract:
         assert isinstance((await world.admin.log_dirs([3]))[3], BrokerLogs)
 
 
-class SubmitContract:
-    async def test_moves_what_it_is_told_to(self, world: World) -> None:
+WAYS = {"ZooKeeper": CREATE, "AdminApi": "AlterPartitionReassignments"}
+"""`spec.reassignment.via`, and what it writes."""
+by_either_way = pytest.mark.parametrize("via", WAYS)
+
+
+async def send(world: World, via: str, batch: Assignment) -> None:
+    """Submit a batch by either way."""
+    if via == "ZooKeeper":
+        await world.coordination.submit(batch)
+    else:
+        await world.admin.reassign(batch)
+
+
+class ReassignmentContract:
+    """What holds by whichever way moves are submitted."""
+
+    @by_either_way
+    async def test_moves_what_it_is_told_to(self, world: World, via: str) -> None:
         await world.create_topic({0: (0, 1), 1: (1, 2)}, size=100_000)
         target = {world.topic: {0: (3, 1)}}
-        await world.coordination.submit(target)
-        assert world.writes == [CREATE]
+        await send(world, via, target)
+        assert world.writes == [WAYS[via]]
         seen = await world.until_moved(target)
         assert seen.topics[world.topic][1] == PartitionState((1, 2))
 
+    @by_either_way
+    async def test_a_move_in_flight_shows_both_ends(self, world: World, via: str) -> None:
+        await world.create_topic({0: (0, 1)}, size=SIZE)
+        await world.hold()
+        target = {world.topic: {0: (3, 1)}}
+        await send(world, via, target)
+        seen = await world.until("in flight", lambda seen: seen.topics[world.topic][0].in_flight)
+        state = seen.topics[world.topic][0]
+        assert state == PartitionState((3, 1, 0), adding=(3,), removing=(0,))
+        assert (state.target, state.origin) == ((3, 1), (1, 0))
+        await world.let_go()
+        await world.until_moved(target)
+
+    @by_either_way
+    async def test_a_change_of_order_alone_is_done_at_once(self, world: World, via: str) -> None:
+        await world.create_topic({0: (0, 1, 2)})
+        target = {world.topic: {0: (2, 1, 0)}}
+        await send(world, via, target)
+        await world.until_moved(target)
+
+    @by_either_way
+    @pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+    async def test_refuses_what_would_poison_the_cluster(
+        self, world: World, via: str, wrong: Mapping[int, Replicas]
+    ) -> None:
+        await self._refused_by(world, via, {world.topic: wrong}, sent=False)
+
+    @by_either_way
+    async def test_refuses_a_target_that_is_not_live(self, world: World, via: str) -> None:
+        await world.create_topic({0: (0, 1)})
+        await self._refused_by(world, via, {world.topic: {0: (0, 9)}}, f"{world.topic}-0")
+
+    @by_either_way
+    async def test_refuses_what_does_not_exist(self, world: World, via: str) -> None:
+        await world.create_topic({0: (0, 1)})
+        await self._refused_by(world, via, {world.topic: {1: (1, 0)}}, f"{world.topic}-1")
+        await self._refused_by(world, via, {"nobody-made-this": {0: (1, 0)}}, "nobody-made-this-0")
+
+    async def _refused_by(
+        self, world: World, via: str, batch: Assignment, match: str = "", *, sent: bool = True
+    ) -> None:
+        """Nothing has changed, and the refusal names what is wrong."""
+        with pytest.raises((ValueError, RejectedError), match=match or None):
+            await send(world, via, batch)
+        if not sent:
+            assert world.writes == []
+        seen = await world.coordination.read()
+        assert seen.requested is None
+        assert not any(state.in_flight for _, state in seen.partitions())
+
+
+class SubmitContract:
     async def test_a_move_in_flight_shows_its_request_and_both_ends(self, world: World) -> None:
         await world.create_topic({0: (0, 1), 1: (0, 1)}, size=SIZE)
         await world.hold()
@@ -117,18 +185,6 @@ class SubmitContract:
         await world.let_go()
         await world.until_moved(target)
 
-    async def test_a_change_of_order_alone_is_done_at_once(self, world: World) -> None:
-        await world.create_topic({0: (0, 1, 2)})
-        target = {world.topic: {0: (2, 1, 0)}}
-        await world.coordination.submit(target)
-        await world.until_moved(target)
-
-    @pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
-    async def test_refuses_what_would_poison_the_cluster(
-        self, world: World, wrong: Mapping[int, Replicas]
-    ) -> None:
-        await self._refused(world, {world.topic: wrong})
-
     async def test_refuses_an_empty_batch(self, world: World) -> None:
         await self._refused(world, {})
         await self._refused(world, {world.topic: {}})
@@ -139,10 +195,6 @@ class SubmitContract:
     async def test_refuses_more_than_a_million_bytes(self, world: World) -> None:
         everyone = tuple(range(2_000))
         await self._refused(world, {world.topic: dict.fromkeys(range(199), everyone)}, "bytes")
-
-    async def test_refuses_a_target_that_is_not_live(self, world: World) -> None:
-        await world.create_topic({0: (0, 1)})
-        await self._refused(world, {world.topic: {0: (0, 9)}}, f"{world.topic}-0.*9")
 
     async def test_refuses_a_broker_that_has_just_stopped(self, world: World) -> None:
         await world.create_topic({0: (0, 1)})
@@ -167,14 +219,6 @@ class SubmitContract:
 
 
 class AdminContract:
-    async def test_reassigns_what_it_is_told_to(self, world: World) -> None:
-        await world.create_topic({0: (0, 1), 1: (1, 2)}, size=100_000)
-        target = {world.topic: {0: (3, 1)}}
-        await world.admin.reassign(target)
-        assert world.writes == ["AlterPartitionReassignments"]
-        seen = await world.until_moved(target)
-        assert seen.topics[world.topic][1] == PartitionState((1, 2))
-
     async def test_retargets_a_partition_in_flight(self, world: World) -> None:
         await world.create_topic({0: (0, 1)}, size=SIZE)
         await world.hold()
@@ -196,14 +240,6 @@ class AdminContract:
         assert f"{world.topic}-2" not in str(refusal.value)
         seen = await world.until_moved({world.topic: {2: (0, 2)}})
         assert seen.topics[world.topic][0] == PartitionState((0, 1))
-
-    @pytest.mark.parametrize("wrong", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
-    async def test_sends_nothing_of_a_batch_with_a_wrong_shape(
-        self, world: World, wrong: Mapping[int, Replicas]
-    ) -> None:
-        with pytest.raises(RejectedError, match=world.topic):
-            await world.admin.reassign({world.topic: wrong})
-        assert world.writes == []
 
     async def test_log_dirs_have_the_size_of_every_replica(self, world: World) -> None:
         await world.create_topic({0: (0, 1), 1: (1, 0)}, size=200_000)
@@ -356,5 +392,12 @@ class CloseContract:
         await world.admin.close()
 
 
-class KafkaContract(ReadContract, SubmitContract, AdminContract, ThrottleContract, CloseContract):
+class KafkaContract(
+    ReadContract,
+    ReassignmentContract,
+    SubmitContract,
+    AdminContract,
+    ThrottleContract,
+    CloseContract,
+):
     """All of it. A subclass offers a fixture `world`."""

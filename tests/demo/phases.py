@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.cluster import images
+from tests.cluster import binaries, images
 from tests.cluster.cluster import Cluster
-from tests.demo.summary import Account, Scaling
+from tests.demo.summary import Account, Scaling, count_moves, fewest_moves
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
-from tests.e2e.environment import OPERATOR_NAMESPACE, REPOSITORY, Environment, eventually
+from tests.e2e.environment import Environment, eventually
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.demo.model import Move
     from tests.demo.screen import View
+    from tests.demo.summary import Assignment
     from tests.demo.watch import Watcher
 
 CLUSTER = "demo"
@@ -33,13 +34,22 @@ RATE = 500
 def environment(*, existing: bool, view: View) -> Environment:
     """Return the Kubernetes to show it on; the embedded one is brought up, images loaded."""
     if existing:
-        return Environment(kubeconfig=None, embedded=None)
+        given = Environment(kubeconfig=None, embedded=None)
+        given.refuse_foreign_operator()
+        return given
     view.say("building what is not cached yet: images, Kubernetes (minutes, the first time only)")
-    archives = images.build_all()
     cluster = Cluster(CLUSTER)
+    cluster.prepare()
+    archives = images.build_all()
     cluster.up(3)
     cluster.load_images(list(archives.values()))
     return Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+
+
+def assignment(traffic: Traffic) -> Assignment:
+    """Return where every replica is, as the brokers tell it."""
+    told: dict[str, dict[str, list[int]]] = traffic.describe(assignment=True)["assignment"]
+    return {(t, int(n)): set(r) for t, partitions in told.items() for n, r in partitions.items()}
 
 
 def demo_brokers(env: Environment) -> Brokers:
@@ -73,6 +83,7 @@ class Demo:
             spec = broker_cluster("demo", NAMESPACE, "zookeeper:2181/demo", storage={"size": "2Gi"})
             env.apply(spec)
             self.brokers.ready(3)
+        self.watcher.removals.clear()  # of a demo that was broken off before
         traffic = self._traffic()
         self.watcher.traffic = traffic
         try:
@@ -85,9 +96,14 @@ class Demo:
 
     def _traffic(self) -> Traffic:
         env = self.brokers.env
-        options = TrafficOptions(rate=RATE)
-        bootstrap = self.brokers.bootstrap
-        return Traffic(env.kubectl, env.kubeconfig, NAMESPACE, bootstrap, options=options)
+        return Traffic(
+            env.kubectl,
+            env.kubeconfig,
+            NAMESPACE,
+            self.brokers.bootstrap,
+            options=TrafficOptions(rate=RATE, program=str(binaries.kubectl())),
+            on_line=self.watcher.hear,
+        )
 
     def _show(self, traffic: Traffic) -> None:
         with self._phase(f"fill {TOPICS * PARTITIONS} partitions with {MEGABYTES} MB"):
@@ -97,15 +113,14 @@ class Demo:
             self._let_flow(traffic, 3)
         with self._phase("traffic before"):
             self._let_flow(traffic, BASELINE_SECONDS)
-        self._scale(4, "3 -> 4")
-        self._scale(3, "4 -> 3")
+        self._scale(traffic, 4, "3 -> 4")
+        self._scale(traffic, 3, "4 -> 3")
         with self._phase("stop and verify"):
             self.account.outcome = traffic.stop()
             self.account.verdict = traffic.verify()
         worst = self.watcher.worst
         self.account.p99_before = worst.get("traffic before", 0.0)
-        during = [worst.get(title, 0.0) for title in ("3 -> 4", "4 -> 3")]
-        self.account.p99_during = max(during)
+        self.account.p99_during = max(worst.get(s.title, 0.0) for s in self.account.scalings)
 
     def _let_flow(self, traffic: Traffic, seconds: float) -> None:
         """Let the traffic flow for so many of its own lines, one a second."""
@@ -117,8 +132,9 @@ class Demo:
 
         eventually("traffic", enough, 5 * seconds + 30)
 
-    def _scale(self, replicas: int, title: str) -> None:
-        """Scale, and take the times."""
+    def _scale(self, traffic: Traffic, replicas: int, title: str) -> None:
+        """Scale, and take the times. The moves are counted by the brokers' own metadata."""
+        before = assignment(traffic)
         known = {item["metadata"]["name"] for item in self.brokers.reassignments()}
         with self._phase(title):
             begin = time.monotonic()
@@ -131,9 +147,7 @@ class Demo:
                     marks[name] = time.monotonic() - begin
 
             def finished() -> Move | None:
-                now = self.watcher.latest
-                mark("stateful_set", now.stateful_set == replicas)
-                move = now.move
+                move = self.watcher.latest.move
                 if move is None or move.name in known:
                     return None
                 mark("first_move", move.moves_done)
@@ -144,12 +158,13 @@ class Demo:
             self.brokers.ready(replicas, SCALING_SECONDS)
             settled = time.monotonic() - begin
             eventually("the watcher's last look", lambda: self._watched(replicas), 30)
-            mark("stateful_set", True)
             self.account.scalings.append(
                 Scaling(
                     title=title,
                     move=moved,
-                    stateful_set=marks["stateful_set"],
+                    moves=count_moves(before, assignment(traffic)),
+                    fewest=fewest_moves(before, range(replicas)),
+                    stateful_set=self.watcher.resized[replicas] - begin,
                     first_move=marks.get("first_move", marks["moved"]),
                     moved=marks["moved"],
                     settled=settled,
@@ -175,14 +190,6 @@ def remove(*, existing: bool, say: Callable[[str], None]) -> None:
         Cluster(CLUSTER).down()
         return
     env = Environment(kubeconfig=None, embedded=None)
-    env.kubectl("delete", "bc", "--all", "-n", NAMESPACE, "--timeout=90s", check=False)
-    env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    found = env.kubectl("get", "bc", "-A", "-o", "name", check=False).stdout.split()
-    if found:
+    if left := env.clean(NAMESPACE):
         # Without their definition they would be deleted with it, and nobody would serve them.
-        say(f"the operator and its CRDs stay: they serve {', '.join(found)}")
-        return
-    where = ("broker-operator", "-n", OPERATOR_NAMESPACE)
-    env.helm("uninstall", *where, "--ignore-not-found", "--wait")
-    env.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
-    env.kubectl("delete", "-k", str(REPOSITORY / "crds"), "--ignore-not-found")
+        say(f"the operator and its CRDs stay: they serve {', '.join(left)}")

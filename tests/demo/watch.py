@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.brokers import Brokers
+    from tests.traffic.follow import Line
     from tests.traffic.pods import Traffic
 
 EVENTS = 6
@@ -38,8 +39,9 @@ class Watcher:
 
     Attributes:
         phase: What is going on, in words; set by the phases.
-        worst: Phase -> highest p99 in milliseconds seen in it.
+        worst: Phase -> highest p99 in milliseconds of any second of it.
         removals: Every lowering of the StatefulSet, in order.
+        resized: Size of the StatefulSet -> when it was last seen to become that, monotonic seconds.
     """
 
     brokers: Brokers
@@ -49,6 +51,7 @@ class Watcher:
     latest: model.Snapshot = field(default_factory=lambda: model.Snapshot(0, "starting"))
     worst: dict[str, float] = field(default_factory=dict)
     removals: list[Removal] = field(default_factory=list)
+    resized: dict[int, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _stop: Event = field(default_factory=Event)
     _observed: dict[str, Any] | None = None
@@ -76,7 +79,8 @@ class Watcher:
                 snapshot = self._look()
             except (AssertionError, json.JSONDecodeError, KeyError):
                 continue  # the API server was busy; the next second has a new chance
-            self._remember(snapshot)
+            if snapshot.stateful_set != self.latest.stateful_set:
+                self.resized[snapshot.stateful_set] = time.monotonic()
             self.latest = snapshot
             self.show(snapshot)
 
@@ -121,10 +125,10 @@ class Watcher:
             self.removals.append(Removal(broker, row["replicas"] if row else None))
         self._observed = observed or self._observed
 
-    def _remember(self, snapshot: model.Snapshot) -> None:
-        if snapshot.flow.p99 is not None:
-            before = self.worst.get(snapshot.phase, 0.0)
-            self.worst[snapshot.phase] = max(before, snapshot.flow.p99)
+    def hear(self, line: Line) -> None:
+        """Take in a line of the traffic: each second of the producer is one, and all count."""
+        if line["kind"] == "produce" and line.get("p99_ms") is not None:
+            self.worst[self.phase] = max(self.worst.get(self.phase, 0.0), line["p99_ms"])
 
 
 def _sentences(items: list[dict[str, Any]]) -> list[str]:

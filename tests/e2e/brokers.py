@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.registry import pulled
-from tests.e2e.environment import REPOSITORY, DeadlineError, eventually
+from tests.e2e.environment import DeadlineError, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,9 @@ SMALL = {
 def make_zookeeper(env: Environment, namespace: str) -> None:
     """Have the single-node ZooKeeper of manifests/ in a namespace, made if it is missing."""
     env.kubectl("create", "namespace", namespace, check=False)
-    env.kubectl("apply", "-n", namespace, "-k", str(REPOSITORY / "manifests" / "zookeeper"))
-    where = ("-n", namespace, "statefulset/zookeeper")
-    env.kubectl("set", "image", *where, f"zookeeper={KAFKA_IMAGE}")
-    env.kubectl("rollout", "status", *where, "--timeout=180s")
+    env.apply_folder("manifests/zookeeper", namespace)
+    where = ("-n", namespace, "statefulset/zookeeper", "--timeout=180s")
+    env.kubectl("rollout", "status", *where)
 
 
 def broker_cluster(name: str, namespace: str, connect: str, **spec: Any) -> dict[str, Any]:
@@ -121,13 +120,19 @@ class Brokers:
         rows = self.status().get("brokers", [])
         return next((row.get("replicas") for row in rows if row["id"] == broker), None)
 
-    def events(self, reason: str) -> list[dict[str, Any]]:
-        """Return the Events with this reason in its namespace."""
-        return list(
-            self.env.get("events", "-n", self.namespace, "--field-selector", f"reason={reason}")[
-                "items"
-            ]
-        )
+    def events(self, reason: str, seconds: float) -> list[dict[str, Any]]:
+        """Return the Events of this cluster with this reason, once there are any.
+
+        An Event follows the status that it speaks of by a moment.
+        """
+        chosen = f"reason={reason},involvedObject.name={self.name}"
+        where = ("events", "-n", self.namespace, "--field-selector", chosen)
+
+        def found() -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = self.env.get(*where)["items"]
+            return items
+
+        return eventually(f"an Event {reason}", found, seconds)
 
     # --- what to do
 

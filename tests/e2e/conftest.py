@@ -5,30 +5,38 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster import images
+from tests.cluster import binaries, images
 from tests.cluster.cluster import Cluster
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
-from tests.e2e.environment import Environment
+from tests.e2e.environment import PREFIX, Environment
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from subprocess import CompletedProcess
 
-NAMESPACE = "kafka"
+NAMESPACE = f"{PREFIX}-shared"
 
 
 @pytest.fixture(scope="session")
 def bare_environment() -> Iterator[Environment]:
     """A Kubernetes without the operator; the embedded one goes when the tests are over.
 
-    KEEP=1 leaves it up, for looking around and for the next run.
+    On one that was given, what the tests made goes. KEEP=1 leaves it all, for looking around and
+    for the next run.
     """
     if os.environ.get("CLUSTER") == "existing":
-        yield Environment(kubeconfig=None, embedded=None)
+        given = Environment(kubeconfig=None, embedded=None)
+        given.refuse_foreign_operator()
+        try:
+            yield given
+        finally:
+            if not os.environ.get("KEEP"):
+                given.clean(PREFIX)
         return
-    archives = images.build_all()
     cluster = Cluster("e2e")
+    cluster.prepare()
+    archives = images.build_all()
     cluster.up(3)
     try:
         cluster.load_images(list(archives.values()))
@@ -80,7 +88,7 @@ def filled(shared: Brokers) -> Iterator[Traffic]:
         shared.env.kubeconfig,
         shared.namespace,
         shared.bootstrap,
-        options=TrafficOptions(rate=200),
+        options=TrafficOptions(rate=200, program=str(binaries.kubectl())),
     )
     made.fill(topics=6, partitions=10, megabytes=60)
     yield made

@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "helm" / "broker-operator"
 OPERATOR_NAMESPACE = "broker-operator-system"
 DEPLOYMENT = "broker-operator"
+PREFIX = "broker-operator-e2e"
+"""Begins the names of the tests' namespaces."""
 COMMAND_SECONDS = 180.0
 
 T = TypeVar("T")
@@ -95,6 +97,54 @@ class Environment:
             *("--timeout", "180s", "--reset-values"),
             *(word for value in settings for word in ("--set", value)),
         )
+
+    def refuse_foreign_operator(self) -> None:
+        """Raise if an operator is here that neither the demo nor the tests have installed."""
+        where = (f"deploy/{DEPLOYMENT}", "-n", OPERATOR_NAMESPACE, "--ignore-not-found", "-o")
+        build = "jsonpath={.spec.template.metadata.annotations.build}/{.metadata.name}"
+        found = self.kubectl("get", *where, build).stdout
+        if found.startswith("/"):
+            raise AssertionError(
+                f"an operator that is not ours runs in {OPERATOR_NAMESPACE}; its settings would be"
+                " changed and all of its clusters disturbed: use another Kubernetes"
+            )
+
+    def served(self) -> list[str]:
+        """Return the BrokerClusters of all namespaces.
+
+        Raises:
+            AssertionError: That cannot be told; nothing may be concluded then.
+        """
+        answer = self.kubectl("get", "bc", "-A", "-o", "name", check=False)
+        if answer.returncode and "the server doesn't have a resource type" not in answer.stderr:
+            raise AssertionError(f"cannot list BrokerClusters: {answer.stderr}")
+        return answer.stdout.split()
+
+    def clean(self, prefix: str) -> list[str]:
+        """Remove namespaces that begin so; the operator and its CRDs, too, if they serve no more.
+
+        Returns the BrokerClusters that are left, and kept the operator here.
+        """
+        names = self.kubectl("get", "namespaces", "-o", "name").stdout.split()
+        for name in (n.removeprefix("namespace/") for n in names):
+            if name.startswith(prefix):
+                bcs = ("bc", "--all", "-n", name, "--timeout=90s")
+                self.kubectl("delete", *bcs, check=False)
+                self.kubectl("delete", "namespace", name)
+        if left := self.served():
+            return left
+        release = ("broker-operator", "-n", OPERATOR_NAMESPACE)
+        self.helm("uninstall", *release, "--ignore-not-found", "--wait")
+        self.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found")
+        self.kubectl("delete", "-k", str(REPOSITORY / "crds"), "--ignore-not-found")
+        return []
+
+    def apply_folder(self, folder: str, namespace: str = "") -> None:
+        """Run `kubectl apply -k`, with the images from where this cluster pulls them."""
+        text = self.kubectl("kustomize", str(REPOSITORY / folder)).stdout
+        text = text.replace("image: broker-operator/", f"image: {pulled('broker-operator/')}")
+        where = ("-n", namespace) if namespace else ()
+        self.kubectl("apply", *where, "-f", "-", stdin=text)
 
     def metrics(self) -> dict[str, float]:
         """Return the operator's metrics: `name{labels}` -> value."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,8 @@ pytestmark = pytest.mark.e2e
 
 MOMENTS = ("before-create", "after-create", "mid-move", "before-sweep", "before-removal")
 FAULTS = Path(__file__).parent / "faults" / "operator_that_dies.py"
+OUTAGE_SECONDS = 30.0
+"""No longer may it be that nothing is acknowledged: a session of 9 s, elections, a busy machine."""
 SLOW = {"throttle": "1Mi", "maxMovesPerBroker": 3}
 
 
@@ -67,51 +72,73 @@ def test_operator_killed_at_any_moment_finishes(mortal: Brokers, traffic: Traffi
     for moment in MOMENTS:
         assert f"DYING {moment}" in log
     assert log.count("ENDED by signal 9") == len(MOMENTS)
-    # No move was made twice: all that was planned is all that was needed.
+    # No move was made twice: what was planned is what was needed, and each of it was sent once.
     assert_fewest_moves(out)
     assert_fewest_moves(back)
+    submitted = sum(int(n) for n in re.findall(r"SUBMITTED (\d+) partitions", log))
+    assert submitted == sum(touched(mortal, reassignment) for reassignment in (out, back))
     assert mortal.throttles() == ""
-    assert outcome.failure == ""
-    assert verdict.clean, verdict
+    assert outcome.faults(verdict) == []
+
+
+def touched(brokers: Brokers, reassignment: dict[str, Any]) -> int:
+    """Return how many partitions have another replica list in the plan's target."""
+    lists: dict[str, dict[tuple[str, int], list[int]]] = {"origin": {}, "target": {}}
+    for config_map in reassignment["status"]["plan"]["configMaps"]:
+        data = brokers.env.get("configmap", config_map, "-n", brokers.namespace)["binaryData"]
+        for key, value in data.items():
+            plan = json.loads(gzip.decompress(base64.b64decode(value)))
+            known = lists[key.partition(".")[0]]
+            known |= {(p["topic"], p["partition"]): p["replicas"] for p in plan["partitions"]}
+    assert lists["origin"].keys() == lists["target"].keys()
+    return sum(lists["origin"][tp] != replicas for tp, replicas in lists["target"].items())
 
 
 @pytest.mark.parametrize("victim", ["shared-broker-1", "zookeeper-0", "operator"])
 def test_pod_deleted_in_mid_move(brokers: Brokers, traffic: Traffic, victim: str) -> None:
     brokers.patch({"reassignment": SLOW})
-    traffic.start()
-    before = newest_number(brokers)
-    brokers.scale(4)
-    brokers.moving()
-    if victim == "operator":
-        label = f"app.kubernetes.io/name={DEPLOYMENT}"
-        brokers.env.kubectl("delete", "pod", "-n", OPERATOR_NAMESPACE, "-l", label, "--wait=false")
-    else:
-        where = ("-n", brokers.namespace, victim, "--grace-period=0", "--force")
-        brokers.env.kubectl("delete", "pod", *where)
-    brokers.patch({"reassignment": USUAL})
+    try:
+        traffic.start()
+        before = newest_number(brokers)
+        brokers.scale(4)
+        brokers.moving()
+        if victim == "operator":
+            where = ("-n", OPERATOR_NAMESPACE, "-l", f"app.kubernetes.io/name={DEPLOYMENT}")
+            brokers.env.kubectl("delete", "pod", *where, "--wait=false")
+        else:
+            force = ("--grace-period=0", "--force")
+            brokers.env.kubectl("delete", "pod", victim, "-n", brokers.namespace, *force)
+    finally:
+        brokers.patch({"reassignment": USUAL})
     brokers.ready(4, MOVE_SECONDS)
     assert newest_number(brokers) == before + 1
     scale_and_finish(brokers, 3, "ScaleDown")
     outcome, verdict = traffic.stop(), traffic.verify()
-    assert outcome.failure == ""
-    assert verdict.clean, verdict
+    assert outcome.faults(verdict) == []
+    assert outcome.ack_gap_max_s < OUTAGE_SECONDS
 
 
 def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) -> None:
     """Kafka's own tool moves a partition, slowly; meanwhile the cluster is scaled."""
     brokers.topics("--create", "--topic", "foreign", "--replica-assignment", "0:1")
-    brokers.produce("foreign", 5000)
+    brokers.produce("foreign", 15000)
     wanted = [{"topic": "foreign", "partition": 0, "replicas": [2, 1]}]
     tool = "/opt/kafka/bin/kafka-reassign-partitions"
-    # 25 kB/s for 1 MB: long enough to be seen, short enough to end by itself.
+    # 75 kB/s for 3 MB, of which the first fetch takes one at once: long enough to be seen.
     brokers.run(
         *("sh", "-c"),
         f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
-        " --reassignment-json-file /tmp/foreign.json --execute --throttle 25000",
+        " --reassignment-json-file /tmp/foreign.json --execute --throttle 75000",
         stdin=json.dumps({"version": 1, "partitions": wanted}),
     )
-    throttles = brokers.throttles()
-    assert "25000" in throttles
+
+    def throttled() -> str:
+        """All of it: a broker learns of it a moment after the tool was answered."""
+        shown = brokers.throttles()
+        lines = [line for line in shown.splitlines() if "rate=75000" in line]
+        return shown if len(lines) == 6 and shown.count("throttled.replicas=0:") == 4 else ""
+
+    throttles = eventually("the foreign throttle", throttled, 30)
     before = newest_number(brokers)
     brokers.scale(4)
 
@@ -134,7 +161,7 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
     held = traffic.describe(assignment=True)["assignment"]["foreign"]["0"]
     assert 0 not in held, f"what the other tool moved stays moved: {held}"
     assert brokers.throttles() == throttles, "ours is swept, and theirs stays"
-    assert brokers.events("ForeignThrottle")
+    assert brokers.events("ForeignThrottle", seconds=30)
     forget_throttles(brokers, "foreign")
     brokers.topics("--delete", "--topic", "foreign")
     scale_and_finish(brokers, 3, "ScaleDown")
@@ -184,8 +211,8 @@ def test_node_power_loss_drains_nothing(brokers: Brokers, traffic: Traffic) -> N
         brokers.env.kubectl("uncordon", node)
     brokers.ready(3, MOVE_SECONDS)
     outcome, verdict = traffic.stop(), traffic.verify()
-    assert outcome.failure == ""
-    assert verdict.clean, verdict
+    assert outcome.faults(verdict) == []
+    assert outcome.ack_gap_max_s < OUTAGE_SECONDS
     assert spread(traffic) == loads, f"{broker} holds what it held"
     assert newest_number(brokers) == before
 

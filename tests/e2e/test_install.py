@@ -55,9 +55,8 @@ def test_kustomize_installs_it_too(other_install: Environment, shared: Brokers) 
     """As in the README; on a cluster where Helm had it before."""
     env = other_install
     env.helm("uninstall", *RELEASE, "--wait")
-    manifests = ("-k", str(REPOSITORY / "manifests"))
     try:
-        env.kubectl("apply", *manifests)
+        env.apply_folder("manifests")
         rollout = ("rollout", "status", f"deploy/{DEPLOYMENT}", "-n", OPERATOR_NAMESPACE)
         env.kubectl(*rollout, "--timeout=120s")
         serve_one_more(shared, "plain")

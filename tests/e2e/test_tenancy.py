@@ -15,7 +15,7 @@ from tests.e2e.brokers import (
     delete,
     make_zookeeper,
 )
-from tests.e2e.environment import eventually
+from tests.e2e.environment import PREFIX, eventually
 
 if TYPE_CHECKING:
     from tests.e2e.environment import Environment
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 NO_OP_PASSES = 30
+ELSEWHERE = f"{PREFIX}-elsewhere"
 
 
 def test_no_op_passes_write_nothing(brokers: Brokers) -> None:
@@ -64,27 +65,25 @@ def test_no_op_passes_write_nothing(brokers: Brokers) -> None:
 
 def test_clusters_do_not_meet(environment: Environment, shared: Brokers) -> None:
     """One more under another chroot, one more in another namespace, and one that is too many."""
-    make_zookeeper(environment, "elsewhere")
+    make_zookeeper(environment, ELSEWHERE)
     small = {"replicas": 1, "config": SMALL | {"min.insync.replicas": "1"}}
     neighbour = Brokers(environment, "neighbour", shared.namespace)
-    stranger = Brokers(environment, "stranger", "elsewhere")
-    thief = Brokers(environment, "thief", "elsewhere")
+    stranger = Brokers(environment, "stranger", ELSEWHERE)
+    thief = Brokers(environment, "thief", ELSEWHERE)
     environment.apply(
         broker_cluster("neighbour", shared.namespace, "zookeeper:2181/neighbour", **small),
         # The same words as the shared cluster's, but another namespace's ZooKeeper.
-        broker_cluster("stranger", "elsewhere", "zookeeper:2181/shared", **small),
+        broker_cluster("stranger", ELSEWHERE, "zookeeper:2181/shared", **small),
     )
     neighbour.ready(1)
     stranger.ready(1)
     owned = f"zookeeper.{shared.namespace}:2181/shared"
-    environment.apply(broker_cluster("thief", "elsewhere", owned, **small))
+    environment.apply(broker_cluster("thief", ELSEWHERE, owned, **small))
     stalled = thief.until("a refusal", lambda: thief.condition("Stalled"), READY_SECONDS)
     assert stalled["reason"] == "EnsembleInUse"
     assert f"{shared.namespace}/{shared.name}" in stalled["message"]
-    assert thief.events("EnsembleInUse")
-    names = [
-        item["metadata"]["name"] for item in environment.get("sts", "-n", "elsewhere")["items"]
-    ]
+    assert thief.events("EnsembleInUse", seconds=30)
+    names = [item["metadata"]["name"] for item in environment.get("sts", "-n", ELSEWHERE)["items"]]
     assert "thief-broker" not in names
     ids = {b.status()["clusterId"] for b in (shared, neighbour, stranger)}
     assert len(ids) == 3
@@ -109,11 +108,12 @@ def test_specs_found_bad_later_are_named_while_others_are_served(
     lost = nowhere.until("a refusal", lambda: nowhere.condition("Stalled"), READY_SECONDS)
     assert lost["reason"] == "ZooKeeperUnreachable"
     assert "no-such-host:2181" in lost["message"]
-    assert nowhere.events("ZooKeeperUnreachable")
+    assert nowhere.events("ZooKeeperUnreachable", seconds=30)
     unpulled = imageless.until("a refusal", lambda: imageless.condition("Stalled"), READY_SECONDS)
     assert unpulled["reason"] == "BrokersNotReady"
     assert "imageless-broker-0" in unpulled["message"]
     assert "Image" in unpulled["message"]
+    assert imageless.events("BrokersNotReady", seconds=30)
     shared.patch({"reassignment": {"history": 6}})
 
     def served() -> bool:
@@ -127,7 +127,7 @@ def test_specs_found_bad_later_are_named_while_others_are_served(
 
 def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment) -> None:
     """Deleted in mid-move with ZooKeeper gone; made again with the same name."""
-    namespace = "phoenix"
+    namespace = f"{PREFIX}-phoenix"
     make_zookeeper(environment, namespace)
     brokers = Brokers(environment, "phoenix", namespace)
     slow = {"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 1}}
@@ -137,11 +137,13 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     environment.apply(spec)
     brokers.ready(3)
     brokers.create_topic("kept", 24)
-    brokers.produce("kept", 2000)
+    brokers.produce("kept", 20000)
     cluster_id = brokers.status()["clusterId"]
     brokers.scale(4)
     brokers.moving()
     environment.kubectl("scale", "-n", namespace, "sts/zookeeper", "--replicas=0")
+    progress = brokers.reassignments()[-1]["status"]["progress"]
+    assert progress["percent"] < 100, "there must be something left to move"
     started = time.monotonic()
     environment.kubectl("delete", "bc/phoenix", "-n", namespace, "--timeout=60s")
     assert time.monotonic() - started < 60
@@ -159,7 +161,7 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     brokers.ready(4)
     assert brokers.status()["clusterId"] == cluster_id
     assert [row["id"] for row in brokers.status()["brokers"]] == [0, 1, 2, 3]
-    assert brokers.count("kept") == 2000
+    assert brokers.count("kept") == 20000
     delete(brokers)
 
 

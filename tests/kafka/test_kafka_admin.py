@@ -132,7 +132,8 @@ async def test_a_throttle_slows_a_move_and_progress_shows(
         sizes.add(await size_on(admin, 3, topic))
         assert time.monotonic() - started < 40
         await asyncio.sleep(0.1)
-    assert time.monotonic() - started > 3
+    slowed = time.monotonic() - started
+    assert slowed > 3
     assert any(0 < size < 6 * MEGABYTE for size in sizes)
     assert await size_on(admin, 3, topic) >= 6 * MEGABYTE
     await admin.clear_throttle(throttle)
@@ -148,7 +149,8 @@ async def test_a_throttle_slows_a_move_and_progress_shows(
         return (await coordination.read()).topics[topic][0] == PartitionState((0, 1))
 
     await until("moved back", back)
-    assert time.monotonic() - started < 4
+    # At the throttle it would be another three seconds and more, on whatever machine.
+    assert time.monotonic() - started < slowed
 
 
 async def test_a_throttle_on_all_brokers_by_default_is_neither_shown_nor_touched(
@@ -202,7 +204,7 @@ async def test_a_broker_that_joins_is_known_at_once(
     async def known() -> bool:
         return isinstance((await admin.log_dirs([3]))[3], BrokerLogs)
 
-    await until("broker 3 answers", known, seconds=5)
+    await until("broker 3 answers", known)
     await admin.clear_throttle(Throttle(1, (3,)))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker_operator.adapters.zookeeper import ZooKeeperCoordination
+from broker_operator.adapters.zookeeper import CALL_DEADLINE, ZooKeeperCoordination
 from broker_operator.core.model import Ensemble, PartitionState, RegisteredBroker, Unknown
 from broker_operator.ports import ReassignmentInProgressError, TransientError
 
@@ -143,7 +143,7 @@ async def test_reads_a_hundred_thousand_partitions_in_time(nodes: Nodes) -> None
     started = time.monotonic()
     seen = await coordination.read()
     assert sum(1 for _ in seen.partitions()) == 100_000
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < CALL_DEADLINE
     await coordination.close()
 
 

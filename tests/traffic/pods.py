@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kubectl", "Outcome", "Traffic", "TrafficOptions", "TrafficPodError"]
 
+CONSUMER_FAULTS = ("missing", "reordered", "duplicated", "corrupt", "rewritten")
+
 _POLL_SECONDS = 0.3
 _START_POD_SECONDS = 30.0
 _FLOW_SECONDS = 90.0
@@ -79,6 +81,27 @@ class Outcome:
     failure: str
     ack_gap_max_s: float
     consumed: dict[str, int]
+
+    def faults(self, verdict: Verdict) -> list[str]:
+        """Return what is wrong with a run and the log it left, in sentences; usually nothing.
+
+        Args:
+            verdict: The whole log against all that was ever acknowledged.
+        """
+        found = [] if verdict.clean else [f"the log is not what was acknowledged: {verdict}"]
+        if self.failure or self.failed or self.unresolved:
+            found.append(
+                f"the producer was failed: {self.failure or 'no reason given'}, {self.failed} "
+                f"records refused, {self.unresolved} without an answer"
+            )
+        if (read := self.consumed.get("consumed", 0)) < verdict.acked:
+            found.append(f"the consumer read {read} of the {verdict.acked} acknowledged records")
+        found += [
+            f"the consumer saw {count} records {fault}"
+            for fault in CONSUMER_FAULTS
+            if (count := self.consumed.get(fault, 0))
+        ]
+        return found
 
 
 class Traffic:

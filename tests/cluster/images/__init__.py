@@ -6,12 +6,11 @@ Debian packages through this machine's apt settings.
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from tests.cluster.cache import cached, digest
+from tests.cluster.cache import cached, digest, scratch_folder
 from tests.cluster.debian import ensure_packages
 from tests.cluster.images import base, buildah, settings
 from tests.cluster.jars import kafka_libs
@@ -65,7 +64,7 @@ def _pause() -> Path:
 
 def _build_pause(archive: Path) -> None:
     ensure_packages("gcc", "libc6-dev")
-    with tempfile.TemporaryDirectory(prefix="broker-operator-pause-") as folder:
+    with scratch_folder("pause") as folder:
         program = Path(folder) / "pause"
         run(["gcc", "-Os", "-static", "-s", "-o", program, _PAUSE])
         buildah.from_files([(program, "/pause")], REFERENCES["pause"], '--entrypoint=["/pause"]')
@@ -111,7 +110,7 @@ def _from_dockerfile(
     locks: Sequence[Path],
 ) -> Path:
     def make(archive: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=f"broker-operator-{name}-") as folder:
+        with scratch_folder(name) as folder:
             context, apt, pip = (Path(folder) / part for part in ("context", "apt", "pip.conf"))
             fill(context)
             settings.write_apt(apt)

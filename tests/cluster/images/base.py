@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from tests.cluster.cache import cached, digest
+from tests.cluster.cache import cached, digest, scratch_folder
 from tests.cluster.debian import ensure_packages
 from tests.cluster.images import buildah
 from tests.cluster.images.settings import debian_mirror
@@ -41,7 +40,7 @@ def _key() -> str:
 
 def _build(target: Path) -> None:
     ensure_packages("debootstrap", "debian-archive-keyring")
-    with tempfile.TemporaryDirectory(prefix="broker-operator-base-") as folder:
+    with scratch_folder("base") as folder:
         root = Path(folder) / "root"
         keyring = "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg"
         mirror = debian_mirror()

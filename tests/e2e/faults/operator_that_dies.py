@@ -54,6 +54,7 @@ class DyingCoordination(Wrapper):
     async def submit(self, batch: Any) -> None:
         die("before-create")
         await self._inner.submit(batch)
+        print(f"SUBMITTED {sum(map(len, batch.values()))} partitions", flush=True)
         die("after-create")
 
 
