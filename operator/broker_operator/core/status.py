@@ -129,7 +129,10 @@ def _conditions(facts: Facts, diagnosis: Diagnosis, findings: list[Finding]) -> 
 
 
 def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
-    """Clients are served: every partition has a leader, and, at first, every broker is there."""
+    """Clients are served: every partition has a leader.
+
+    A cluster that holds nothing yet is there for them once every broker is.
+    """
     if isinstance(facts.ensemble, Unknown):
         return Condition("Available", None, "ZooKeeperUnreachable", facts.ensemble.reason)
     if isinstance(facts.kafka, Unknown):
@@ -144,7 +147,7 @@ def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
         c.get("type") == "Available" and c.get("status") == "True"
         for c in facts.status.get("conditions") or ()
     )
-    if diagnosis.missing and not served:
+    if diagnosis.missing and not served and not facts.ensemble.topics:
         message = f"waiting for broker {name_some(sorted(diagnosis.missing))} to register"
         return Condition("Available", status=False, reason="BrokersMissing", message=message)
     count = sum(len(partitions) for partitions in facts.ensemble.topics.values())

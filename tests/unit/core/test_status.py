@@ -95,7 +95,7 @@ def test_a_condition_s_time_moves_only_when_its_status_flips() -> None:
         ({"kafka": DOWN}, "Unknown", "KafkaUnreachable"),
         ({"kafka": DOWN, "broker_sets": ()}, "False", "KafkaUnreachable"),
         ({"kafka": DOWN, "ensemble": ensemble()}, "False", "KafkaUnreachable"),
-        ({"ensemble": ensemble(0, 1)}, "False", "BrokersMissing"),
+        ({"ensemble": ensemble(0, 1, topics={})}, "False", "BrokersMissing"),
         (
             {"kafka": kafka(leadership={"orders": {0: Leadership(None, frozenset())}})},
             "False",
@@ -112,6 +112,16 @@ def test_a_served_cluster_that_loses_a_broker_stays_available() -> None:
     status = status_of(facts(status=served, ensemble=ensemble(0, 1)))
     assert conditions(status)["Available"] == ("True", "AllPartitionsLed")
     assert conditions(status)["BrokersReady"] == ("False", "BrokersNotReady")
+
+
+def test_it_is_available_again_as_soon_as_all_partitions_are_led() -> None:
+    """Between the loss of a broker and the elections there is a moment without some leaders."""
+    lost = ensemble(0, 1)
+    moment = kafka(leadership={"orders": {0: Leadership(None, frozenset())}})
+    unled = status_of(facts(status=status_of(facts()), ensemble=lost, kafka=moment))
+    assert conditions(unled)["Available"] == ("False", "OfflinePartitions")
+    after = status_of(facts(status=unled, ensemble=lost))
+    assert conditions(after)["Available"] == ("True", "AllPartitionsLed")
 
 
 def test_not_ready_brokers_are_told_with_their_reason() -> None:
