@@ -212,7 +212,7 @@ class FakeBrokerAdmin:
                     sizes.setdefault(topic, {})[number] = int(partition.size * share)
         for topic, left in self._kafka.strays.get(broker, {}).items():
             sizes[topic] = left | sizes.get(topic, {})
-        return BrokerLogs(sizes)
+        return BrokerLogs(sizes, usable=self._kafka.usable.get(broker))
 
     def _refusal(self, topic: str, number: int, target: Replicas) -> str:
         partition = self._kafka.topics.get(topic, {}).get(number)

@@ -108,6 +108,8 @@ async def test_sizes_are_those_of_the_files_on_disk(
         assert isinstance(found, BrokerLogs)
         assert found.sizes[topic] == {0: kafka_cluster.bytes_on_disk(broker, topic, 0)}
         assert found.sizes[topic][0] >= 2 * MEGABYTE
+        assert found.usable is not None
+        assert found.usable > MEGABYTE
 
 
 async def test_a_throttle_slows_a_move_and_progress_shows(

@@ -206,7 +206,9 @@ def _broker_logs(broker: BrokerId, answer: Any) -> BrokerLogs | Unknown:
                 if not part.is_future_key:
                     sizes[topic.name][part.partition_index] = part.partition_size
     failed = any(log_dir.error_code != OK for log_dir in answer.results)
-    return BrokerLogs(dict(sizes), failed)
+    left = [log_dir.usable_bytes for log_dir in answer.results]
+    usable = None if min(left) < 0 else sum(left)  # -1 from brokers before KIP-827
+    return BrokerLogs(dict(sizes), failed, usable)
 
 
 def _reassign(client: AdminClient, batch: Assignment, on_write: Callable[[str], None]) -> None:

@@ -159,10 +159,12 @@ class BrokerLogs:
     Attributes:
         sizes: Topic -> partition -> bytes, future replicas left out.
         failed: A log dir answered with an error, so `sizes` is not the whole truth.
+        usable: Bytes left on their file systems, None if the broker does not tell.
     """
 
     sizes: Sizes
     failed: bool = False
+    usable: int | None = None
 
     @property
     def partitions(self) -> int:

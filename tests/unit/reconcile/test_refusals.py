@@ -352,6 +352,21 @@ async def test_a_volume_that_nobody_has_looked_into_is_not_deleted() -> None:
     assert world.kube.find("PersistentVolumeClaim", NAMESPACE, "data-demo-broker-3") is not None
 
 
+async def test_a_drain_that_the_other_disks_cannot_take_is_refused() -> None:
+    world = await filled_world(4)
+    before = world.assignment()
+    world.kafka.usable = {0: 500, 1: 10_000, 2: 10_000}
+    world.scale(3)
+    await world.settle()
+    assert world.condition("Stalled") == ("True", "NotEnoughDisk")
+    assert "broker 0 would receive" in world.message("Stalled")
+    assert "500 B left" in world.message("Stalled")
+    assert world.assignment() == before
+    world.kafka.usable[0] = 10_000
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
 def no_ensemble(world: World) -> None:
     world.kafka.ensemble_down = True
 

@@ -4,11 +4,13 @@ from broker_operator.core.planner.batches import next_batch
 from broker_operator.core.planner.kafka_json import AssignmentFormatError, from_json, to_json
 from broker_operator.core.planner.plan import make_plan
 from broker_operator.core.planner.remaining import Remaining, remaining
+from broker_operator.core.planner.space import Overfull, overfull
 from broker_operator.core.planner.throttle import throttle_for
 from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanRequest, assignment_hash
 
 __all__ = [
     "AssignmentFormatError",
+    "Overfull",
     "Plan",
     "PlanRefusedError",
     "PlanRequest",
@@ -17,6 +19,7 @@ __all__ = [
     "from_json",
     "make_plan",
     "next_batch",
+    "overfull",
     "remaining",
     "throttle_for",
     "to_json",

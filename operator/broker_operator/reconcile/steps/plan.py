@@ -12,13 +12,21 @@ from broker_operator.core.diagnose import largest_sizes, name_some
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import (
     Broker,
+    BrokerId,
     Ensemble,
     KafkaView,
     Replicas,
     TopicPartition,
     Unknown,
 )
-from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
+from broker_operator.core.planner import (
+    Overfull,
+    Plan,
+    PlanRefusedError,
+    PlanRequest,
+    make_plan,
+    overfull,
+)
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import throttle
@@ -207,6 +215,8 @@ async def _plan(
             "bring a broker of their ISR back",
             seconds=10.0,
         )
+    if full := overfull(plan, largest_sizes(kafka), _usable(kafka)):
+        return Blocked("NotEnoughDisk", _too_full(full), seconds=10.0)
     fits = active is not None and not active.deleting and active.brokers == scope.diagnosis.desired
     if active is not None and not fits:
         return await _replace(scope, active, plan)
@@ -216,6 +226,21 @@ async def _plan(
             return DONE
         active = await _create(scope, cause)
     return await _store(scope, active, plan)
+
+
+def _usable(kafka: KafkaView) -> dict[BrokerId, int]:
+    """Return the bytes left on the disks of each broker that tells."""
+    known = {b: logs for b, logs in kafka.logs.items() if not isinstance(logs, Unknown)}
+    return {b: logs.usable for b, logs in known.items() if logs.usable is not None}
+
+
+def _too_full(full: list[Overfull]) -> str:
+    worst = full[0]
+    others = f"; so would {len(full) - 1} more brokers" if len(full) > 1 else ""
+    return (
+        f"broker {worst.broker} would receive {format_bytes(worst.incoming)} and has "
+        f"{format_bytes(worst.usable)} left on its disks{others}; make room, or keep more brokers"
+    )
 
 
 def _request(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> PlanRequest:
