@@ -32,6 +32,9 @@ MOMENTS = ("before-create", "after-create", "mid-move", "before-sweep", "before-
 FAULTS = Path(__file__).parent / "faults" / "operator_that_dies.py"
 OUTAGE_SECONDS = 30.0
 """No longer may it be that nothing is acknowledged: a session of 9 s, elections, a busy machine."""
+POWER_LOSS_SECONDS = 60.0
+"""The same where nobody hangs up: brokers that wait for a dead controller's answer give up after
+Kafka's request timeout of 30 s, and only then can shrink their ISRs."""
 SLOW = {"throttle": "1Mi", "maxMovesPerBroker": 3}
 
 
@@ -212,7 +215,7 @@ def test_node_power_loss_drains_nothing(brokers: Brokers, traffic: Traffic) -> N
     brokers.ready(3, MOVE_SECONDS)
     outcome, verdict = traffic.stop(), traffic.verify()
     assert outcome.faults(verdict) == []
-    assert outcome.ack_gap_max_s < OUTAGE_SECONDS
+    assert outcome.ack_gap_max_s < POWER_LOSS_SECONDS
     assert spread(traffic) == loads, f"{broker} holds what it held"
     assert newest_number(brokers) == before
 
