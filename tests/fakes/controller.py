@@ -34,6 +34,7 @@ class FakeController:
         ensemble_down: ZooKeeper does not answer.
         silent: Registered brokers that do not answer.
         strays: Broker -> topic -> partition -> bytes of logs on its disks that no metadata names.
+        deleting: Topics that ZooKeeper lists still and Kafka mentions no more.
         usable: Broker -> bytes left on its disks, where a broker tells.
         request: `/admin/reassign_partitions`; a string stands for content nobody can parse.
         writes: Every attempt to write, as the adapters' `on_write` names it.
@@ -48,6 +49,7 @@ class FakeController:
     brokers: dict[BrokerId, RegisteredBroker] = field(default_factory=dict)
     topics: dict[str, dict[int, FakePartition]] = field(default_factory=dict)
     strays: dict[BrokerId, dict[str, dict[int, int]]] = field(default_factory=dict)
+    deleting: set[str] = field(default_factory=set)
     usable: dict[BrokerId, int] = field(default_factory=dict)
     request: dict[str, dict[int, Replicas]] | str | None = None
     broker_configs: dict[BrokerId, dict[str, str]] = field(default_factory=dict)

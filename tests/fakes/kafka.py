@@ -109,6 +109,7 @@ class FakeBrokerAdmin:
                 for number, partition in partitions.items()
             }
             for topic, partitions in self._kafka.topics.items()
+            if topic not in self._kafka.deleting
         }
 
     async def log_dirs(self, brokers: Iterable[BrokerId]) -> dict[BrokerId, BrokerLogs | Unknown]:

@@ -6,7 +6,6 @@ because an object may be older than the CRD it is read with, and adds what CEL c
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -152,32 +151,30 @@ class BrokerCluster:
     created: str
     spec: BrokerClusterSpec
 
-    @property
-    def chroot_key(self) -> str:
-        """The ensemble path in one canonical spelling: equal keys are the same Kafka cluster."""
-        return ensemble_key(self.spec.connect, self.namespace)
+    def ensemble(self, domain: str) -> str:
+        """Return the ensemble path in one canonical spelling: equal ones are one Kafka cluster.
+
+        `domain` is the DNS domain of the Kubernetes cluster.
+        """
+        return ensemble_key(self.spec.connect, self.namespace, domain)
 
 
-_SERVICE = re.compile(r"((?:[^.]+\.)+[^.]+)\.svc(?:\..+)?")
-"""A service's name with its namespace, in whatever DNS domain the Kubernetes cluster has."""
-
-
-def ensemble_key(connect: str, namespace: str) -> str:
+def ensemble_key(connect: str, namespace: str, domain: str) -> str:
     """Return a connect string with its hosts sorted and spelled as full service names.
 
     `zk:2181/a`, `zk.team:2181/a` and `zk.team.svc:2181/a` are one path when read in namespace
     `team`, because that is how the pods' resolver completes them.
     """
     servers, slash, chroot = connect.partition("/")
-    hosts = sorted(_full_name(server, namespace) for server in servers.split(",") if server)
+    hosts = sorted(_full_name(server, namespace, domain) for server in servers.split(",") if server)
     return ",".join(hosts) + slash + chroot.rstrip("/")
 
 
-def _full_name(server: str, namespace: str) -> str:
+def _full_name(server: str, namespace: str, domain: str) -> str:
     host, _, port = server.strip().lower().rpartition(":")
     host = host.rstrip(".")
-    if match := _SERVICE.fullmatch(host):
-        host = match[1]
+    for suffix in (f".svc.{domain}", ".svc"):
+        host = host.removesuffix(suffix)
     if "." not in host:
         host = f"{host}.{namespace.lower()}"
     return f"{host}:{port}"

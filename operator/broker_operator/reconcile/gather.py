@@ -31,8 +31,9 @@ async def gather(
     kube: Kubernetes,
     coordination: Coordination,
     admin: BrokerAdmin,
+    domain: str,
 ) -> Facts:
-    """Observe one cluster.
+    """Observe one cluster; `domain` is the DNS domain of the Kubernetes cluster.
 
     Raises:
         TransientError: Kubernetes did not answer. Kafka and ZooKeeper become Unknown instead:
@@ -46,7 +47,9 @@ async def gather(
         kube.list("Reassignment", cluster.namespace, {CLUSTER_LABEL: cluster.name}),
         _ensemble(coordination),
     )
-    ordered = sorted(map(decode_reassignment, reassignments), key=lambda r: (r.number, r.name))
+    # Those of a former cluster of this name are on their way out, and not ours to go on with.
+    own = [body for body in reassignments if _belongs(body, cluster)]
+    ordered = sorted(map(decode_reassignment, own), key=lambda r: (r.number, r.name))
     return Facts(
         cluster=cluster,
         status=status,
@@ -56,12 +59,17 @@ async def gather(
         claims=frozenset(
             c["metadata"]["name"] for c in claims if "deletionTimestamp" not in c["metadata"]
         ),
-        rivals=tuple(_rivals(cluster, rivals)),
+        rivals=tuple(_rivals(cluster, rivals, domain)),
         reassignments=tuple(ordered),
         plan=await _plan(kube, cluster, ordered),
         ensemble=ensemble,
         kafka=await view_kafka(admin, ensemble),
     )
+
+
+def _belongs(body: KubeObject, cluster: BrokerCluster) -> bool:
+    owners = body["metadata"].get("ownerReferences") or []
+    return any(owner.get("controller") and owner["uid"] == cluster.uid for owner in owners)
 
 
 async def _children(kube: Kubernetes, cluster: BrokerCluster) -> list[KubeObject]:
@@ -127,7 +135,7 @@ def _pod_problem(status: Mapping[str, Any]) -> str:
     return ""
 
 
-def _rivals(cluster: BrokerCluster, bodies: Iterable[KubeObject]) -> Iterable[Rival]:
+def _rivals(cluster: BrokerCluster, bodies: Iterable[KubeObject], domain: str) -> Iterable[Rival]:
     for body in bodies:
         if body["metadata"]["uid"] == cluster.uid:
             continue
@@ -140,7 +148,7 @@ def _rivals(cluster: BrokerCluster, bodies: Iterable[KubeObject]) -> Iterable[Ri
             name=other.name,
             uid=other.uid,
             created=other.created,
-            ensemble=other.chroot_key,
+            ensemble=other.ensemble(domain),
             cluster_id=str((body.get("status") or {}).get("clusterId") or ""),
         )
 

@@ -118,9 +118,15 @@ class Reconciler:
             scope = await self._scope(body, Memory())
         except InvalidSpecError:
             return
+        failures: list[TransientError | RejectedError] = []
         for reassignment in scope.facts.reassignments:
-            if reassignment.throttle is not None:
-                await throttle.sweep(scope, reassignment)
+            try:
+                if reassignment.throttle is not None:
+                    await throttle.sweep(scope, reassignment)
+            except (TransientError, RejectedError) as error:
+                failures.append(error)  # the brokers of the next one may well answer
+        if failures:
+            raise failures[0]
 
     async def release(self, namespace: str, name: str) -> None:
         """Take our finalizers off a deleted cluster's reassignments and close its connections.
@@ -155,6 +161,7 @@ class Reconciler:
             kube=self.kube,
             coordination=coordination,
             admin=admin,
+            domain=self.settings.cluster_domain,
         )
         return Scope(
             body=body,

@@ -41,6 +41,7 @@ class Memory:
         proofs: Leaving broker -> monotonic time at which it was first seen empty.
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
+        lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
         samples: (monotonic time, bytes done) of the last minute of a reassignment.
         sampled: Uid of the reassignment that the samples belong to.
         throttled: Uid, plan hash, rate and brokers for which the throttle is known to be set.
@@ -52,6 +53,7 @@ class Memory:
     proofs: dict[BrokerId, float] = field(default_factory=dict)
     strays: dict[BrokerId, float] = field(default_factory=dict)
     unmade: dict[BrokerId, float] = field(default_factory=dict)
+    lost: dict[BrokerId, float] = field(default_factory=dict)
     samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
     sampled: str = ""
     throttled: tuple[str, str, int, frozenset[BrokerId]] | None = None

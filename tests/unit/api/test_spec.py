@@ -201,8 +201,14 @@ def test_whatever_a_rack_is_it_is_decoded_or_refused(rack: dict[str, Any]) -> No
     ],
 )
 def test_one_ensemble_path_has_one_key(connect: str, key: str) -> None:
-    assert ensemble_key(connect, "team") == key
+    assert ensemble_key(connect, "team", "cluster.local") == key
 
 
 def test_one_name_in_two_namespaces_is_two_ensembles() -> None:
-    assert ensemble_key("zk:2181", "a") != ensemble_key("zk:2181", "b")
+    keys = {ensemble_key("zk:2181", namespace, "cluster.local") for namespace in "ab"}
+    assert len(keys) == 2
+
+
+def test_one_service_name_in_two_dns_domains_is_two_ensembles() -> None:
+    abroad = "zk.team.svc.clusterset.local:2181"
+    assert ensemble_key(abroad, "team", "cluster.local") == abroad

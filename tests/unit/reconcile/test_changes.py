@@ -213,6 +213,10 @@ async def test_a_move_to_a_broker_that_died_ends_when_it_is_given_up() -> None:
         await world.one_pass()
     assert world.in_flight(), "it may come back"
     world.scale(3)
+    for _ in range(20):
+        await world.one_pass()
+    assert world.in_flight(), "even if nobody wants it"
+    world.clock.seconds += 60
     world.kafka.complete_after = 1
     await world.settle()
     assert world.assignment() == before, "in the old order, too"
@@ -220,6 +224,75 @@ async def test_a_move_to_a_broker_that_died_ends_when_it_is_given_up() -> None:
     assert not any(rate_of(world, b) for b in (0, 1, 2))
     assert world.removed == [3]
     assert "SentBack" in world.recorder.reasons()
+
+
+async def test_a_move_is_not_sent_back_to_where_nobody_leads() -> None:
+    """The replica that was added leads, and may be the only one in sync: it would be deleted."""
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    world.scale(3)
+    flying = [part for tp, part in world.partitions() if tp in world.in_flight()]
+    for partition in flying:
+        partition.leader = None
+    await world.one_pass()
+    world.clock.seconds += 60
+    for _ in range(3):
+        await world.one_pass()
+    assert world.condition("Stalled") == ("True", "TargetBrokerDown")
+    assert world.in_flight()
+    for partition in flying:
+        partition.leader = partition.state.origin[0]
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert "SentBack" in world.recorder.reasons()
+
+
+@pytest.mark.parametrize("first", ["deleted", "scaled"])
+async def test_a_reassignment_deleted_while_its_moves_hang_ends_all_the_same(first: str) -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    if first == "scaled":
+        world.scale(3)
+        await world.one_pass()
+    world.kube.remove("Reassignment", NAMESPACE, "demo-1")
+    for _ in range(5):
+        await world.one_pass()
+    world.scale(3)
+    await world.one_pass()
+    world.clock.seconds += 60
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.assignment() == before
+    assert world.removed == [3]
+    assert world.reassignments() == []
+
+
+async def test_a_topic_that_cannot_be_deleted_yet_is_not_submitted_for_ever() -> None:
+    """ZooKeeper lists it until all of its brokers have answered; Kafka mentions it no more."""
+    world = await mid_drain()
+    world.kafka.complete()
+    world.kafka.deleting.add("orders")
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.condition("Reconciling") == ("True", "Moving")
+    world.forget_writes()
+    for _ in range(10):
+        await world.one_pass()
+    assert world.writes() == []
+    world.kafka.deleting.clear()
+    world.kafka.delete_topic("orders")
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
 
 
 async def test_a_throttle_that_holds_lagging_replicas_back_is_lifted() -> None:
@@ -306,6 +379,7 @@ async def test_a_reassignment_deleted_in_mid_move_is_swept_released_and_made_ane
 
 async def test_a_deleted_reassignment_waits_for_every_broker_that_it_has_to_sweep() -> None:
     world = await mid_drain()
+    world.kafka.complete()
     world.broken[1] = "CrashLoopBackOff"
     world.kubelet()
     world.kube.remove("Reassignment", NAMESPACE, "demo-1")

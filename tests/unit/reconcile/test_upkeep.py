@@ -116,6 +116,40 @@ async def test_a_set_lowered_by_hand_takes_no_volume_along() -> None:
     assert sorted(world.kafka.brokers) == [0, 1, 2, 3]
 
 
+async def test_no_volume_goes_by_any_other_way_than_a_proof() -> None:
+    """A pod on its way out is not yet a broker that was proved empty."""
+    world = await filled_world(5, storage={"whenScaledDown": "Delete"})
+    world.kafka.complete_after = None
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    world.kafka.ensemble_down = True
+    world.kube.edit("StatefulSet", NAMESPACE, "demo-broker", lambda b: b["spec"].update(replicas=4))
+    world._sizes["demo-broker"] = 4
+    for _ in range(3):
+        await world.reconciler.run(NAMESPACE, NAME, world.memory)  # the kubelet has not come round
+        assert retention(world) == "Retain"
+    world.kafka.ensemble_down = False
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert claims(world) == [f"data-demo-broker-{i}" for i in range(3)]
+
+
+async def test_a_former_clusters_reassignment_is_not_gone_on_with() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    owner = [{"kind": "BrokerCluster", "name": NAME, "uid": "another", "controller": True}]
+    world.kube.edit(
+        "Reassignment",
+        NAMESPACE,
+        "demo-1",
+        lambda b: b["metadata"].update(ownerReferences=owner),
+    )
+    world.forget_writes()
+    await world.one_pass()
+    assert not [w for w in world.writes() if "Reassignment" in w or "reassign" in w]
+
+
 async def test_volumes_kept_earlier_are_not_deleted_later() -> None:
     world = await filled_world(4)
     world.scale(3)

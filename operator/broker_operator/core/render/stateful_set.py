@@ -43,7 +43,7 @@ def stateful_set(
         replicas: Brokers to keep a pod for.
         image: Broker image.
         domain: DNS domain of the Kubernetes cluster.
-        going: Pods of brokers beyond `replicas` are there still.
+        going: Pods beyond `replicas` are there still, of brokers that were proved empty.
     """
     delete = going and cluster.spec.storage.when_scaled_down is WhenScaledDown.DELETE
     content = {

@@ -21,15 +21,23 @@ UNMADE_SECONDS = 20.0
 """A pod that does not exist after this long is not just late."""
 
 
-def render(scope: Scope, slot: Slot, replicas: int) -> KubeObject:
-    """Render one slot's StatefulSet."""
+def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> KubeObject:
+    """Render one slot's StatefulSet.
+
+    `proved`: the brokers beyond `replicas` were just proved empty. Until their pods are gone, which
+    is when their volumes go if so asked, the set stays as that proof has made it; no other way
+    leads to a volume's end.
+    """
+    live = scope.facts.children.get(("StatefulSet", slot.name), {}).get("spec", {})
+    policy = (live.get("persistentVolumeClaimRetentionPolicy") or {}).get("whenScaled")
+    going = any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods)
     return stateful_set(
         scope.facts.cluster,
         slot,
         replicas,
         image=scope.image,
         domain=scope.settings.cluster_domain,
-        going=any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods),
+        going=going and (proved or policy == "Delete"),
     )
 
 

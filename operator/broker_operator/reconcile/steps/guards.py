@@ -40,8 +40,9 @@ def _rival(scope: Scope) -> Blocked | None:
     """Of two BrokerClusters on one Kafka cluster, the older one keeps it."""
     cluster = scope.facts.cluster
     recorded = scope.facts.recorded_cluster_id
+    path = cluster.ensemble(scope.settings.cluster_domain)
     for rival in scope.facts.rivals:
-        same = rival.ensemble == cluster.chroot_key or (recorded and rival.cluster_id == recorded)
+        same = rival.ensemble == path or (recorded and rival.cluster_id == recorded)
         if same and (rival.created, rival.uid) < (cluster.created, cluster.uid):
             return _stop(
                 "EnsembleInUse",

@@ -37,11 +37,14 @@ async def advance(scope: Scope) -> Outcome:
     obstacle = _obstacle(scope)
     if obstacle is not None:
         return await _meanwhile(scope, active, plan) or obstacle
+    scope.memory.lagging_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
+    # Kafka no longer mentions a topic that is being deleted, which ZooKeeper lists until all of its
+    # brokers have answered; the controller would drop each batch with it, again and again.
     batch = next_batch(
-        ensemble.topics,
+        {t: partitions for t, partitions in ensemble.topics.items() if t in kafka.leadership},
         plan.target,
         live=frozenset(ensemble.brokers),
         sizes=largest_sizes(kafka),
@@ -51,7 +54,9 @@ async def advance(scope: Scope) -> Outcome:
         return await _submit(scope, active, plan, batch)
     left = scope.diagnosis.left
     if left is None or not left.done:
-        return Wait("Moving", "what is left waits for its target brokers", seconds=POLL_SECONDS)
+        return Wait(
+            "Moving", "what is left waits for its brokers, or to be deleted", seconds=POLL_SECONDS
+        )
     return await _finish(scope, active, ensemble, kafka)
 
 
@@ -59,6 +64,7 @@ async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     """Keep the throttle right while no batch can be submitted."""
     diagnosis, memory, now = scope.diagnosis, scope.memory, scope.clock.monotonic()
     if diagnosis.ours:
+        memory.lagging_since = None
         # What is in flight may be so for hours: a changed throttle must not wait for its end.
         return await throttle.ensure(scope, active, plan)
     memory.lagging_since = (memory.lagging_since or now) if diagnosis.lagging else None

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
 
 
+LOST_SECONDS = 60.0
+"""A broker that nobody wants is waited for this long before its moves are given up."""
+
+
 async def make(scope: Scope) -> Outcome:
     """Keep exactly one unfinished Reassignment with a plan that fits, while one is needed."""
     for older in scope.facts.reassignments[:-1]:
@@ -50,21 +54,21 @@ async def make(scope: Scope) -> Outcome:
     if isinstance(view, Blocked):
         return view
     if scope.diagnosis.ours:
-        return await _finish_batch(scope, active)
+        return await _finish_batch(scope, active, view[1])
     if active is not None and throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
     return await _plan(scope, active, cause or Cause.REBALANCE, *view)
 
 
-async def _finish_batch(scope: Scope, active: Reassignment | None) -> Outcome:
+async def _finish_batch(scope: Scope, active: Reassignment | None, kafka: KafkaView) -> Outcome:
     """Let what is in flight under the former plan land, at the throttle that is asked for now."""
     plan = scope.facts.plan
-    if active is not None and not active.deleting and isinstance(plan, StoredPlan):
+    if active is not None and isinstance(plan, StoredPlan):
         outcome = await throttle.ensure(scope, active, plan)
         if outcome is not None:
             return outcome
         if stuck := _stuck(scope):
-            return await _send_back(scope, plan, stuck)
+            return await _send_back(scope, plan, kafka, stuck)
     return Wait(
         "FinishingBatch",
         f"{len(scope.diagnosis.ours)} partitions of the former plan are in flight",
@@ -73,34 +77,53 @@ async def _finish_batch(scope: Scope, active: Reassignment | None) -> Outcome:
 
 
 def _stuck(scope: Scope) -> list[TopicPartition]:
-    """Partitions in flight to a broker that is down and shall not come back."""
-    ensemble = scope.facts.ensemble
-    if isinstance(ensemble, Unknown):
-        return []
-    awaited = scope.diagnosis.desired | set(ensemble.brokers)
-    return [
-        tp
+    """Partitions in flight to a broker that is down for good: not wanted, not there, and for long.
+
+    One whose pod is ready, or that left only a moment ago, is on its way back to finish them.
+    """
+    ensemble, memory, now = scope.facts.ensemble, scope.memory, scope.clock.monotonic()
+    topics = {} if isinstance(ensemble, Unknown) else ensemble.topics
+    ready = {b for b, pod in scope.facts.pods.items() if pod.ready}
+    awaited = scope.diagnosis.desired | (scope.diagnosis.registered or frozenset()) | ready
+    targets = {
+        tp: set(state.target)
         for tp in scope.diagnosis.ours
-        if (state := ensemble.topics.get(tp.topic, {}).get(tp.partition))
-        and not awaited.issuperset(state.target)
-    ]
+        if (state := topics.get(tp.topic, {}).get(tp.partition))
+    }
+    lost = {broker for target in targets.values() for broker in target - awaited}
+    memory.lost = {b: memory.lost.get(b, now) for b in lost}
+    dead = {b for b, since in memory.lost.items() if now - since >= LOST_SECONDS}
+    return [tp for tp, target in targets.items() if target & dead]
 
 
-async def _send_back(scope: Scope, plan: StoredPlan, stuck: list[TopicPartition]) -> Outcome:
+async def _send_back(
+    scope: Scope, plan: StoredPlan, kafka: KafkaView, stuck: list[TopicPartition]
+) -> Outcome:
     """Send partitions back to where the plan found them: their way on ends at a dead broker.
 
-    By the Admin API whatever `via` says: the znode is taken until these moves end. The replicas
-    they came from are in sync still, so this copies nothing; their order, which a cancel would
-    lose, is that of the origin.
+    By the Admin API whatever `via` says: the znode is taken until these moves end. The order of
+    the replicas, which a cancel would lose, is that of the origin. Only where one of them leads:
+    then it has all that was acknowledged, and what is dropped is a copy. (A replica that was added
+    and leads may be the only one in sync, and the controller would delete it.)
     """
     batch: dict[str, dict[int, Replicas]] = {}
     for tp in stuck:
-        batch.setdefault(tp.topic, {})[tp.partition] = plan.origin[tp.topic][tp.partition]
+        origin = plan.origin[tp.topic][tp.partition]
+        seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
+        if seen is not None and seen.leader in origin:
+            batch.setdefault(tp.topic, {})[tp.partition] = origin
+    back = [tp for tp in stuck if tp.partition in batch.get(tp.topic, {})]
+    if not back:
+        return Blocked(
+            "TargetBrokerDown",
+            f"{len(stuck)} partitions ({name_some(stuck)}) are on their way to a broker that is "
+            "down and not wanted, and where they came from nobody leads; bring one of both back",
+        )
     await scope.admin.reassign(batch)
     message = (
-        f"{len(stuck)} partitions go back to where they were ({name_some(stuck)}): the broker "
+        f"{len(back)} partitions go back to where they were ({name_some(back)}): the broker that "
+        "they were on their way to is down, and no longer wanted"
     )
-    message += "they were on their way to is down, and no longer wanted"
     await scope.tell("SentBack", message)
     return Wait("SentBack", message, seconds=1.0)
 

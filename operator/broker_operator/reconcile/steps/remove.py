@@ -65,7 +65,7 @@ async def apply(scope: Scope) -> Outcome:
             memory.proofs.pop(broker, None)
             return Wait("BrokersNotEmpty", doubted.reason, seconds=1.0)
     for slot, replicas in lowered.items():
-        await scope.kube.apply(brokers.render(scope, slot, replicas))
+        await scope.kube.apply(brokers.render(scope, slot, replicas, proved=True))
     message = f"broker {name_some(candidates)} held nothing in three proofs and goes"
     await scope.tell("RemovedBrokers", message)
     return Wait("RemovedBrokers", message, seconds=1.0)

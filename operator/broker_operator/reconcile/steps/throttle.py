@@ -146,11 +146,11 @@ def _brokers_in(value: str) -> set[int]:
 
 
 def _known_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out topics that were deleted since; their settings went with them."""
-    ensemble = scope.facts.ensemble
-    if isinstance(ensemble, Unknown):
+    """Leave out topics that were deleted since, or are being; their settings went with them."""
+    ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
+    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return topics
-    return tuple(t for t in topics if t in ensemble.topics)
+    return tuple(t for t in topics if t in ensemble.topics and t in kafka.leadership)
 
 
 def _restrict(wanted: Throttle, topics: Collection[str], *, rated: Collection[int]) -> Throttle:

@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 
 async def history(scope: Scope) -> Outcome:
     """Release finished Reassignments and delete the oldest beyond `reassignment.history`."""
-    finished = [r for r in scope.facts.reassignments if r.finished or r.deleting]
-    for old in finished:
+    over = [r for r in scope.facts.reassignments if r.finished or r.deleting]
+    keep = scope.facts.cluster.spec.reassignment.history
+    beyond = [r for r in over if not r.deleting][:-keep]
+    for old in over:
         if SWEEP_FINALIZER not in old.finalizers:
             continue
+        if old is scope.facts.active and scope.diagnosis.ours:
+            continue  # its moves are in flight still, and it is by it that they are known as ours
         if throttle.pending(scope, old):
             return await throttle.sweep(scope, old)
-        if old.throttle is not None and not _given_up(scope, old):
-            continue  # for the brokers that were away
+        if old.throttle is not None:
+            if not (old.deleting or old in beyond) or _awaited(scope, old):
+                continue
+            await scope.tell("ThrottleLeft", throttle.left_behind(old.throttle), warning=True)
         rest = [f for f in old.finalizers if f != SWEEP_FINALIZER]
         await scope.kube.set_finalizers(dict(old.body), rest)
-    keep = scope.facts.cluster.spec.reassignment.history
-    for old in [r for r in finished if not r.deleting][:-keep]:
+    for old in beyond:
         if SWEEP_FINALIZER in old.finalizers:
             continue
         namespace = scope.facts.cluster.namespace
@@ -34,7 +39,7 @@ async def history(scope: Scope) -> Outcome:
     return DONE
 
 
-def _given_up(scope: Scope, old: Reassignment) -> bool:
-    """Whether it is deleted, and none of the brokers that it waits for is meant to return."""
+def _awaited(scope: Scope, old: Reassignment) -> bool:
+    """Whether a broker that still has this one's throttle is meant to return."""
     left = old.throttle.brokers if old.throttle else ()
-    return old.deleting and not (scope.diagnosis.desired | scope.diagnosis.existing) & {*left}
+    return not (scope.diagnosis.desired | scope.diagnosis.existing).isdisjoint(left)
