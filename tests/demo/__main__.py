@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from shutil import which
 from time import monotonic
 
 import click
 from rich.console import Console
 
+from tests.cluster import binaries
 from tests.cluster.errors import ClusterError
 from tests.demo import phases, screen
 from tests.demo.summary import tables
@@ -74,7 +76,9 @@ def show(console: Console) -> int:
         console.print("Nothing was lost, and nothing moved that need not have.")
     if env.kubeconfig:
         console.print(f"It is still there: export KUBECONFIG={env.kubeconfig}", soft_wrap=True)
-    console.print(f"kubectl get bc,ra,pods -n {phases.NAMESPACE}   # and then: make demo-down")
+    program = "kubectl" if which("kubectl") else binaries.kubectl()
+    look = f"{program} get bc,ra,pods -n {phases.NAMESPACE}   # and then: make demo-down"
+    console.print(look, soft_wrap=True)
     return 1 if faults else 0
 
 
