@@ -115,16 +115,14 @@ def clear_throttle(
 
 
 def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
-    """Name the brokers and topics that still have a value of this throttle."""
+    """Name the brokers that still have a rate, and the topics that still have these lists.
+
+    Any rate: a broker may show the one before, if that was replaced a moment ago.
+    """
     lists = _by_topic(throttle)
     found = describe(client, throttle.brokers, sorted(lists))
-    rate = str(throttle.rate)
     return [
-        *(
-            f"broker {broker}"
-            for broker, values in found.brokers.items()
-            if rate in values.values()
-        ),
+        *(f"broker {broker}" for broker in found.brokers),
         *(
             f"topic {topic}"
             for topic, values in found.topics.items()

@@ -44,7 +44,7 @@ class Memory:
         lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
         samples: (monotonic time, bytes done) of the last minute of a reassignment.
         sampled: Uid of the reassignment that the samples belong to.
-        throttled: Uid, plan hash, rate and brokers for which the throttle is known to be set.
+        throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
@@ -56,7 +56,7 @@ class Memory:
     lost: dict[BrokerId, float] = field(default_factory=dict)
     samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
     sampled: str = ""
-    throttled: tuple[str, str, int, frozenset[BrokerId]] | None = None
+    throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()

@@ -295,6 +295,21 @@ async def test_a_topic_that_cannot_be_deleted_yet_is_not_submitted_for_ever() ->
     world.assert_at_rest(0, 1, 2)
 
 
+async def test_a_topic_that_kafka_does_not_mention_for_a_moment_is_swept_all_the_same() -> None:
+    world = await mid_drain()
+    world.kafka.deleting.add("orders")
+    world.edit(lambda spec: spec["reassignment"].update(throttle="0"))
+    await world.until(lambda: not world.throttled())
+    world.edit(lambda spec: spec["reassignment"].update(throttle="7Mi"))
+    await world.until(lambda: bool(world.kafka.topic_configs.get("payments")))
+    assert not world.kafka.topic_configs.get("orders")
+    world.kafka.deleting.clear()
+    await world.until(lambda: bool(world.kafka.topic_configs.get("orders")))
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
 async def test_a_throttle_that_holds_lagging_replicas_back_is_lifted() -> None:
     world = await mid_drain()
     world.kafka.complete()

@@ -50,7 +50,7 @@ async def put(scope: Scope, body: KubeObject) -> Blocked | None:
     try:
         await scope.kube.apply(body)
     except RejectedError as error:
-        return Blocked("Rejected", str(error))
+        return Blocked("Rejected", str(error), seconds=30.0)
     return None
 
 

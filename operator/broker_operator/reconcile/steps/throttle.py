@@ -44,10 +44,10 @@ async def ensure(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcom
     if record is None or record.swept or record.rate != rate:
         return await _record(scope, active, plan, rate)
     live = frozenset(record.brokers) & (scope.diagnosis.registered or frozenset())
-    mark = (active.uid, active.plan_hash, rate, live)
+    topics = _served_topics(scope, record.topics)
+    mark = (active.uid, active.plan_hash, rate, live, topics)
     if scope.memory.throttled == mark:
         return None
-    topics = _known_topics(scope, record.topics)
     ours = _ours(plan, record, live, topics)
     await scope.admin.set_throttle(
         _unchanged(ours, record, await scope.admin.throttles(sorted(live), topics))
@@ -146,11 +146,20 @@ def _brokers_in(value: str) -> set[int]:
 
 
 def _known_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out topics that were deleted since, or are being; their settings went with them."""
-    ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
-    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
+    """Leave out topics that were deleted since; their settings went with them."""
+    ensemble = scope.facts.ensemble
+    if isinstance(ensemble, Unknown):
         return topics
-    return tuple(t for t in topics if t in ensemble.topics and t in kafka.leadership)
+    return tuple(t for t in topics if t in ensemble.topics)
+
+
+def _served_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out also those that Kafka no longer mentions: being deleted, they take no settings.
+
+    Not for a sweep: a broker that has yet to hear of a topic would leave its throttle for ever.
+    """
+    known, kafka = _known_topics(scope, topics), scope.facts.kafka
+    return known if isinstance(kafka, Unknown) else tuple(t for t in known if t in kafka.leadership)
 
 
 def _restrict(wanted: Throttle, topics: Collection[str], *, rated: Collection[int]) -> Throttle:
