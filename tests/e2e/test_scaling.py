@@ -89,14 +89,20 @@ def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traff
         brokers.scale(4)
         held: list[int] = []
 
-        def superseded() -> bool:
+        def sampled() -> bool:
             item = brokers.object()
             if item["status"].get("observedGeneration") == item["metadata"]["generation"]:
                 held.append(brokers.on_broker(3) or 0)
+            return bool(held)
+
+        def superseded() -> bool:
+            sampled()
             items = brokers.reassignments()
             return any(finished(ra) for ra in items if number(ra) == before + 1)
 
         brokers.until("the drain to be given up", superseded, MOVE_SECONDS)
+        # The pass that gives it up writes the cluster's own status last.
+        brokers.until("the undo in the status", sampled, READY_SECONDS)
         # What was in flight may land; after that nothing leaves broker 3 any more.
         assert held
         assert min(held) >= held[0] - 2, held
