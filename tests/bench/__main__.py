@@ -1,94 +1,76 @@
-"""Measure the planner as it grows, and what the operator's process weighs.
+"""`python -m tests.bench [planner | growth | footprint]`; all, and docs/benchmarks, if none.
 
-Times are of this machine; what compares is the column of ratios: seconds per partition against the
-smallest size in the same run.
+Times are of this machine; what compares is what stands in one table, made in one run.
 """
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
-import time
-import tracemalloc
+from pathlib import Path
 
+import click
 from rich.console import Console
-from rich.table import Table
 
-from broker_operator.core.model import Broker
-from broker_operator.core.planner import PlanRequest, make_plan
+from tests.bench import footprint
+from tests.bench.planner import run
+from tests.bench.planner.shapes import CHANGES, SIZES
+from tests.bench.planner.tools import TOOLS
+from tests.cluster.errors import ClusterError
 
-SIZES = (1_000, 3_000, 10_000)
-BROKERS = 30
-REPLICATION = 3
-RACKS = 3
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
+WIDTH = 118
 
-
-def request(partitions: int, add: int, remove: int) -> PlanRequest:
-    """Return a balanced cluster of 30 brokers in 3 racks, to be changed by some brokers."""
-    brokers = [Broker(id=b, rack=f"r{b % RACKS}") for b in range(BROKERS + add)]
-    by_rack = [[b.id for b in brokers[:BROKERS] if b.rack == f"r{r}"] for r in range(RACKS)]
-    assignment: dict[str, dict[int, tuple[int, ...]]] = {}
-    for n in range(partitions):
-        racks = [by_rack[(n + k) % RACKS] for k in range(REPLICATION)]
-        replicas = tuple(rack[(n // RACKS) % len(rack)] for rack in racks)
-        assignment.setdefault(f"topic-{n // 20}", {})[n % 20] = replicas
-    targets = frozenset(range(BROKERS + add - remove))
-    return PlanRequest(assignment=assignment, brokers=tuple(brokers), targets=targets)
+limit_option = click.option(
+    "--limit", default=120.0, show_default=True, help="Seconds that a tool has for one plan."
+)
 
 
-def planner(console: Console) -> None:
-    """Print how long plans take, how good they are and how much memory they want."""
-    table = Table(title=f"planner, {BROKERS} brokers, {RACKS} racks, replication factor 3")
-    for column in (
-        "partitions",
-        "change",
-        "seconds",
-        "per partition",
-        "moves",
-        "bound",
-        "peak MiB",
-    ):
-        table.add_column(column, justify="right")
-    base: dict[str, float] = {}
-    for partitions in SIZES:
-        for label, add, remove in (("+2", 2, 0), ("-1", 0, 1)):
-            asked = request(partitions, add, remove)
-            begin = time.perf_counter()
-            plan = make_plan(asked)
-            seconds = time.perf_counter() - begin
-            each = seconds / partitions
-            ratio = each / base.setdefault(label, each)
-            tracemalloc.start()
-            make_plan(asked)
-            peak = tracemalloc.get_traced_memory()[1] / 2**20
-            tracemalloc.stop()
-            table.add_row(
-                f"{partitions:,}",
-                label,
-                f"{seconds:.2f}",
-                f"x {ratio:.2f}",
-                f"{plan.moves:,}",
-                f"{plan.lower_bound:,}",
-                f"{peak:.0f}",
-            )
-    console.print(table)
+@click.group(invoke_without_command=True)
+@limit_option
+@click.pass_context
+def main(context: click.Context, limit: float) -> None:
+    """Measure the planner beside others, as it grows, and what the operator's process weighs."""
+    if context.invoked_subcommand is None:
+        console = Console(width=WIDTH)
+        run.prepare_plot()  # what cannot be had shall fail now, not after half an hour
+        record = run.compare(console, limit=limit)
+        record.growth = run.grow(console)
+        record.footprint = footprint.measure(console)
+        run.write(record, DOCS)
+        console.print(f"written: {run.shown(DOCS)}")
 
 
-def footprint(console: Console) -> None:
-    """Print what the operator's code weighs once it is imported."""
-    program = (
-        "import broker_operator.app, resource as r; print(r.getrusage(r.RUSAGE_SELF).ru_maxrss)"
+@main.command()
+@click.option("--size", "sizes", multiple=True, type=int, help=f"Partitions; of {SIZES}.")
+@click.option("--change", "changes", multiple=True, type=click.Choice(CHANGES))
+@click.option("--tool", "tools", multiple=True, type=click.Choice(list(TOOLS)))
+@limit_option
+def planner(
+    sizes: tuple[int, ...], changes: tuple[str, ...], tools: tuple[str, ...], limit: float
+) -> None:
+    """Compare with other tools; a part of the comparison, if named. Writes nothing."""
+    run.compare(
+        Console(width=WIDTH),
+        limit=limit,
+        sizes=sizes or SIZES,
+        changes=changes or CHANGES,
+        tools=tools or tuple(TOOLS),
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    console.print(f"operator imported: {int(done.stdout) / 1024:.0f} MiB resident")
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(f"this benchmark at its peak: {own:.0f} MiB resident")
+
+
+@main.command()
+def growth() -> None:
+    """Show how seconds and memory grow up to a million replicas. Writes nothing."""
+    run.grow(Console(width=WIDTH))
+
+
+@main.command("footprint")
+def weigh() -> None:
+    """Show what the operator's code weighs once it is imported."""
+    footprint.measure(Console(width=WIDTH))
 
 
 if __name__ == "__main__":
-    terminal = Console()
-    planner(terminal)
-    footprint(terminal)
+    try:
+        main()
+    except ClusterError as error:
+        raise SystemExit(f"The bench cannot go on: {error}") from error

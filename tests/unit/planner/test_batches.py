@@ -130,12 +130,12 @@ def test_reordered_lists_cost_no_move_and_fill_what_room_is_left() -> None:
     assert take(states, target, entries=2) == {"orders": {0: (1, 0), 1: (2, 1)}}
 
 
-def test_source_leaders_take_turns_each_with_its_largest_first() -> None:
+def test_the_largest_go_first() -> None:
     states = settled({"orders": {0: (0,), 1: (0,), 2: (0,), 3: (1,), 4: (2,)}})
     target = {"orders": dict.fromkeys(range(5), (3,))}
     sizes = {"orders": {0: 10, 1: 30, 2: 20, 3: 1, 4: 2}}
     batch = take(states, target, limit=4, sizes=sizes)
-    assert batch == {"orders": dict.fromkeys((1, 2, 3, 4), (3,))}
+    assert batch == {"orders": dict.fromkeys((0, 1, 2, 4), (3,))}
 
 
 def test_a_limit_below_one_still_lets_something_go() -> None:

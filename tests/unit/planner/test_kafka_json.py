@@ -40,6 +40,27 @@ def test_keys_that_kafka_adds_are_ignored() -> None:
     assert from_json(text) == {"a": {0: (1,)}}
 
 
+def test_nothing_is_an_assignment_too() -> None:
+    assert from_json('{"version":1,"partitions":[]}') == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"topic": 7}, ("partitions", 1, "topic")),
+        ({"partition": None}, ("partitions", 1, "partition")),
+        ({"partition": 0}, ("partitions", 1)),
+        ({"replicas": [1, 1]}, ("partitions", 1, "replicas")),
+    ],
+)
+def test_a_refusal_knows_the_way_to_what_is_wrong(
+    changes: dict[str, object], path: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(AssignmentFormatError) as refused:
+        from_json(entry(**changes))
+    assert refused.value.path == path
+
+
 def entry(**changes: object) -> str:
     first = {"topic": "a", "partition": 0, "replicas": [1, 2]}
     second = {"topic": "a", "partition": 1, "replicas": [1, 2]} | changes

@@ -27,15 +27,14 @@ from tests.unit.planner.cases import brokers
         pytest.param(
             {"orders": {0: (0, 1, 2)}, "logs": {0: (0, 1)}}, [], [0, 1], "ReplicationFactorTooHigh",
             "topic orders has replication factor 3, but only 2 brokers would remain; "
-            "set spec.replicas to at least 3 or lower the replication factor",
+            "keep at least 3 brokers or lower the replication factor",
             id="one topic with too many replicas",
         ),
         pytest.param(
             {f"t{t}": {0: tuple(range(2 + t % 2))} for t in range(5)}, [], [0],
             "ReplicationFactorTooHigh",
             "topic t0 has replication factor 2, but only 1 broker would remain; the same holds for "
-            "t1 (3), t2 (2) and 2 more; set spec.replicas to at least 3 or lower the replication "
-            "factor",
+            "t1 (3), t2 (2) and 2 more; keep at least 3 brokers or lower the replication factor",
             id="five of them",
         ),
         pytest.param(

@@ -1,6 +1,6 @@
 """From an assignment and the brokers wanted to the assignment that needs the fewest moves."""
 
-from broker_operator.core.planner.batches import next_batch
+from broker_operator.core.planner.batches import Batch, make_batches, next_batch
 from broker_operator.core.planner.kafka_json import AssignmentFormatError, from_json, to_json
 from broker_operator.core.planner.plan import make_plan
 from broker_operator.core.planner.remaining import Remaining, remaining
@@ -10,6 +10,7 @@ from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanReque
 
 __all__ = [
     "AssignmentFormatError",
+    "Batch",
     "Overfull",
     "Plan",
     "PlanRefusedError",
@@ -17,6 +18,7 @@ __all__ = [
     "Remaining",
     "assignment_hash",
     "from_json",
+    "make_batches",
     "make_plan",
     "next_batch",
     "overfull",

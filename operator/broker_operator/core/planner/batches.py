@@ -1,29 +1,37 @@
-"""What to submit next, decided from the live state alone.
+"""What to submit together, so that no broker has too much to do and none waits for long.
 
-There is no memory of earlier batches: whatever was submitted, finished, cancelled or changed by
-somebody else in the meantime, the next batch is a step from what is now towards the target.
+`next_batch` decides from the live state alone. There is no memory of earlier batches: whatever was
+submitted, finished, cancelled or changed by somebody else in the meantime, the next batch is a step
+from what is now towards the target. `make_batches` foretells them all.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from broker_operator.core.model import TopicPartition
+from broker_operator.core.model import PartitionState, TopicPartition
 from broker_operator.core.planner.problem import partition_sizes
+from broker_operator.core.planner.schedule import Candidate, Filling, Schedule, Task, Way
+from broker_operator.core.planner.smooth import smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from broker_operator.core.model import Assignment, BrokerId, PartitionState, Replicas, Sizes
+    from broker_operator.core.model import Assignment, BrokerId, Replicas, Sizes
 
 
-class _Candidate(NamedTuple):
-    name: TopicPartition
-    replicas: Replicas
-    source: BrokerId
-    into: tuple[BrokerId, ...]
-    out_of: tuple[BrokerId, ...]
+class Batch(NamedTuple):
+    """Partitions to be submitted together.
+
+    Attributes:
+        entries: Topic -> partition -> replicas, sorted.
+        bytes: Most bytes that any one broker sends or receives; divided by the throttle, the
+            seconds that the batch takes.
+    """
+
+    entries: dict[str, dict[int, Replicas]]
+    bytes: int
 
 
 def next_batch(
@@ -39,8 +47,7 @@ def next_batch(
 
     Moves under way into live brokers count against the limit. Every partition goes straight to
     its final list, so replication factors and racks hold at every moment. Reordered lists copy
-    nothing and cost no move. Preferred leaders, which send the copies, take turns, each with its
-    largest partition first: that keeps the partitions of one batch alike in size.
+    nothing and cost no move.
 
     Args:
         topics: Live state of every partition.
@@ -55,22 +62,61 @@ def next_batch(
         Topic -> partition -> replicas, sorted; empty when nothing is left to submit, or when the
         moves under way already reach the limit.
     """
-    batch = _Batch(max(1, max_moves_per_broker), max_entries)
-    batch.count_moves_under_way(topics, live)
-    candidates = _candidates(topics, target, live)
-    weights = partition_sizes([c.name for c in candidates], sizes)
-    ordered = sorted(zip(weights, candidates, strict=True), key=lambda it: (-it[0], it[1].name))
-    batch.fill([candidate for _, candidate in ordered])
-    return batch.entries()
+    candidates = _candidates(topics, target, live, sizes)
+    schedule = Schedule(candidates, max_moves_per_broker, None, max_entries)
+    return _batch(schedule.take(_under_way(topics, live))).entries
+
+
+def make_batches(
+    origin: Assignment,
+    target: Assignment,
+    *,
+    sizes: Sizes,
+    max_moves_per_broker: int,
+    max_bytes_per_broker: int | None = None,
+    live: Iterable[BrokerId] | None = None,
+) -> list[Batch]:
+    """Return all batches from origin to target, each to be submitted when the one before has ended.
+
+    Args:
+        origin: Where every replica is.
+        target: Where they go.
+        sizes: Bytes per partition; a missing one counts as the mean of the known ones.
+        max_moves_per_broker: Most replicas that any one broker receives, sends or gives up in one
+            batch; a partition that takes more goes alone. Less than 1 counts as 1.
+        max_bytes_per_broker: Most bytes that any one broker receives or sends in one batch; a
+            larger partition goes alone.
+        live: Brokers that can send; everybody by default. A partition is sent by its first one.
+    """
+    states = {t: {n: PartitionState(r) for n, r in its.items()} for t, its in origin.items()}
+    everybody = {b for its in target.values() for replicas in its.values() for b in replicas}
+    senders = None if live is None else frozenset(live)
+    candidates = _candidates(states, target, frozenset(everybody), sizes, senders)
+    schedule = Schedule(candidates, max_moves_per_broker, max_bytes_per_broker, len(candidates))
+    fillings: list[Filling] = []
+    while schedule.left:
+        fillings.append(schedule.take(Counter()))
+    smooth(fillings)
+    return [_batch(filling) for filling in fillings if filling.chosen]
+
+
+def _batch(filling: Filling) -> Batch:
+    entries: dict[str, dict[int, Replicas]] = {}
+    for candidate in sorted(filling.chosen, key=lambda it: it.name):
+        topic, number = candidate.name
+        entries.setdefault(topic, {})[number] = candidate.replicas
+    return Batch(entries, filling.bytes)
 
 
 def _candidates(
     topics: Mapping[str, Mapping[int, PartitionState]],
     target: Assignment,
     live: frozenset[BrokerId],
-) -> list[_Candidate]:
-    """Return the partitions that may be submitted now, in no particular order."""
-    found: list[_Candidate] = []
+    sizes: Sizes,
+    senders: frozenset[BrokerId] | None = None,
+) -> list[Candidate]:
+    """Return the partitions that may be submitted now, the largest first, reorderings last."""
+    chosen: list[tuple[TopicPartition, Replicas, Replicas]] = []
     for topic, partitions in target.items():
         states = topics.get(topic, {})
         for number, replicas in partitions.items():
@@ -78,67 +124,38 @@ def _candidates(
             if state is None or state.in_flight or state.replicas == replicas:
                 continue
             if live.issuperset(replicas):
-                into = tuple(b for b in replicas if b not in state.replicas)
-                out_of = tuple(b for b in state.replicas if b not in replicas)
-                name = TopicPartition(topic, number)
-                found.append(_Candidate(name, replicas, state.replicas[0], into, out_of))
-    return found
+                chosen.append((TopicPartition(topic, number), state.replicas, replicas))
+    weights = partition_sizes([name for name, _, _ in chosen], sizes)
+    candidates = [
+        Candidate(size, name, after, _load(before, after, senders))
+        for size, (name, before, after) in zip(weights, chosen, strict=True)
+    ]
+    return sorted(candidates, key=lambda it: (not it.load, -it.size, it.name))
 
 
-class _Batch:
-    """A batch being filled, with what each broker already has to send and to receive."""
+def _load(
+    before: Replicas, after: Replicas, senders: frozenset[BrokerId] | None
+) -> dict[Task, int]:
+    """Return what a move from one list to another asks of whom."""
+    load = {(Way.GIVE_UP, broker): 1 for broker in before if broker not in after}
+    into = [broker for broker in after if broker not in before]
+    load |= {(Way.RECEIVE, broker): 1 for broker in into}
+    if into:
+        able = (b for b in before if senders is None or b in senders)
+        load[Way.SEND, next(able, before[0])] = len(into)
+    return load
 
-    def __init__(self, max_moves_per_broker: int, max_entries: int) -> None:
-        self._limit = max_moves_per_broker
-        self._max_entries = max_entries
-        self._into: Counter[BrokerId] = Counter()
-        self._out_of: Counter[BrokerId] = Counter()
-        self._chosen: list[_Candidate] = []
 
-    def count_moves_under_way(
-        self, topics: Mapping[str, Mapping[int, PartitionState]], live: frozenset[BrokerId]
-    ) -> None:
-        """Count what is in flight. A move into a dead broker copies nothing, and may for long."""
-        for partitions in topics.values():
-            for state in partitions.values():
-                if live.issuperset(state.adding):
-                    self._into.update(state.adding)
-                    self._out_of.update(state.removing)
-
-    def fill(self, candidates: list[_Candidate]) -> None:
-        """Choose from the candidates in their order, sources taking turns, reorderings last."""
-        queues: dict[BrokerId, deque[_Candidate]] = {}
-        for candidate in candidates:
-            if candidate.into or candidate.out_of:
-                queues.setdefault(candidate.source, deque()).append(candidate)
-        turns = deque(queue for _, queue in sorted(queues.items()))
-        while turns and len(self._chosen) < self._max_entries:
-            queue = turns.popleft()
-            if self._choose_from(queue):
-                turns.append(queue)
-        reorderings = [c for c in candidates if not (c.into or c.out_of)]
-        self._chosen += reorderings[: self._max_entries - len(self._chosen)]
-
-    def entries(self) -> dict[str, dict[int, Replicas]]:
-        """Return what was chosen, sorted by name."""
-        batch: dict[str, dict[int, Replicas]] = {}
-        for candidate in sorted(self._chosen):
-            topic, number = candidate.name
-            batch.setdefault(topic, {})[number] = candidate.replicas
-        return batch
-
-    def _choose_from(self, queue: deque[_Candidate]) -> bool:
-        """Choose the first that fits. What does not fit now will not fit later in this batch."""
-        while queue:
-            candidate = queue.popleft()
-            if self._fits(candidate):
-                self._into.update(candidate.into)
-                self._out_of.update(candidate.out_of)
-                self._chosen.append(candidate)
-                return True
-        return False
-
-    def _fits(self, candidate: _Candidate) -> bool:
-        return all(self._into[b] < self._limit for b in candidate.into) and all(
-            self._out_of[b] < self._limit for b in candidate.out_of
-        )
+def _under_way(
+    topics: Mapping[str, Mapping[int, PartitionState]], live: frozenset[BrokerId]
+) -> Counter[Task]:
+    """Count what is in flight. A move into a dead broker copies nothing, and may for long."""
+    busy: Counter[Task] = Counter()
+    for partitions in topics.values():
+        for state in partitions.values():
+            if state.in_flight and live.issuperset(state.adding):
+                busy.update((Way.RECEIVE, broker) for broker in state.adding)
+                busy.update((Way.GIVE_UP, broker) for broker in state.removing)
+                if state.adding:
+                    busy[Way.SEND, state.origin[0]] += len(state.adding)
+    return busy

@@ -11,9 +11,12 @@ stands for all of them, and the cost does not depend on how many partitions ther
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,79 +28,123 @@ class Ideal:
     """What the best plan looks like from afar.
 
     Attributes:
-        goals: Replicas per broker index; least sum of squares, then fewest moves.
+        goals: Replicas per broker index, without those of pinned topics; the least sum of squares
+            (of load by weight), then the fewest moves.
         lower_bound: No assignment with such loads can be reached with fewer moves.
+        forced: Nor can any valid assignment, however unbalanced, with fewer than these.
     """
 
     goals: tuple[int, ...]
     lower_bound: int
+    forced: int
+
+
+def imbalance(problem: Problem, loads: tuple[int, ...] | list[int]) -> int:
+    """Return the weighted sum of squared loads, pinned replicas included."""
+    return sum(
+        step * (load + fixed) ** 2
+        for step, load, fixed in zip(problem.step, loads, problem.fixed, strict=True)
+    )
 
 
 def ideal(problem: Problem) -> Ideal:
     """Count the ideal loads and the fewest moves."""
-    racks = _racks(problem)
+    racks, keepable = _racks(problem)
     totals = _Waterfill(problem, racks).totals
     goals = [0] * len(problem.brokers)
     for rack, total in zip(racks, totals, strict=True):
         for broker, load in rack.goals(total).items():
             goals[broker] = load
     kept = sum(rack.kept(total) for rack, total in zip(racks, totals, strict=True))
-    return Ideal(tuple(goals), sum(problem.factor) - kept)
+    replicas = sum(problem.factor)
+    return Ideal(tuple(goals), replicas - min(kept, keepable), replicas - keepable)
 
 
 class _Rack:
     """One rack: how evenly a total can lie on its brokers, and how much of it is there already.
 
     Attributes:
-        size: Number of brokers.
+        brokers: Indexes of its brokers.
+        most: Replicas that it can take; no end to it, unless all of its brokers are excluded.
+        capacity: Its share of what is spread evenly, in proportion.
     """
 
-    def __init__(self, counts: dict[int, int], keepable: int, weight: int) -> None:
-        """Take each broker's replicas now, how many of them the caps let stay, and a weight.
-
-        The weight makes one unit of imbalance dearer than any number of moves.
-        """
-        self.size = len(counts)
+    def __init__(
+        self, problem: Problem, brokers: list[int], counts: list[int], keepable: int
+    ) -> None:
+        """Take each broker's replicas now and how many of those here the caps let stay."""
+        self.brokers = brokers
+        self.capacity = sum((Fraction(1, problem.step[b]) for b in brokers), Fraction())
+        open_ = any(problem.receives[b] for b in brokers)
+        self.most = sys.maxsize if open_ else sum(counts[b] for b in brokers)
+        self._problem = problem
         self._counts = counts
-        self._sorted = sorted(counts.values())
         self._keepable = keepable
-        self._weight = weight
+        self._top = sum(problem.step) * (2 * sum(problem.factor) + 2 * sum(problem.fixed) + 1)
+        self._known: dict[int, dict[int, int]] = {}
 
     def kept(self, total: int) -> int:
         """Return the most replicas that can stay if the rack ends with `total`."""
-        level, extra = divmod(total, self.size)
-        above = self.size - bisect_left(self._sorted, level + 1)
-        stay = sum(min(count, level) for count in self._sorted) + min(extra, above)
-        return min(stay, self._keepable)
+        goals = self.goals(total).items()
+        return min(sum(min(self._counts[b], load) for b, load in goals), self._keepable)
 
-    def cost(self, total: int) -> int:
+    def cost(self, total: int) -> tuple[int, int]:
         """Return what the total costs: the sum of squared loads, then the moves. Convex."""
-        level, extra = divmod(total, self.size)
-        squares = (self.size - extra) * level**2 + extra * (level + 1) ** 2
-        return self._weight * squares - self.kept(total)
+        fixed, step = self._problem.fixed, self._problem.step
+        goals = self.goals(total).items()
+        squares = sum(step[b] * (load + fixed[b]) ** 2 for b, load in goals)
+        return squares, -self.kept(total)
 
     def goals(self, total: int) -> dict[int, int]:
         """Return the load of each broker; the fullest ones get what does not divide evenly."""
-        level, extra = divmod(total, self.size)
-        fullest = sorted(self._counts, key=lambda broker: (-self._counts[broker], broker))
-        return {broker: level + (i < extra) for i, broker in enumerate(fullest)}
+        if total not in self._known:
+            self._known[total] = self._find_goals(total)
+        return self._known[total]
+
+    def _find_goals(self, total: int) -> dict[int, int]:
+        """Fill up to the highest price of one more replica at which not too many are placed."""
+        low, high = 0, self._top
+        while low < high:
+            price = (low + high + 1) // 2
+            if sum(self._load(b, price) for b in self.brokers) <= total:
+                low = price
+            else:
+                high = price - 1
+        goals = {b: self._load(b, low) for b in self.brokers}
+        more = [b for b in self.brokers if self._load(b, low + 1) > goals[b]]
+        more.sort(key=lambda b: (self._counts[b] <= goals[b], -self._counts[b], b))
+        for broker in more[: total - sum(goals.values())]:
+            goals[broker] += 1
+        return goals
+
+    def _load(self, broker: int, price: int) -> int:
+        """Return the load up to which each replica adds no more than `price` to the squares."""
+        problem = self._problem
+        load = max(0, (price // problem.step[broker] + 1) // 2 - problem.fixed[broker])
+        return load if problem.receives[broker] else min(load, self._counts[broker])
 
 
-def _racks(problem: Problem) -> list[_Rack]:
-    counts = [dict.fromkeys(_brokers_of(problem, i), 0) for i in range(len(problem.rack_sizes))]
-    keepable = [0] * len(counts)
-    for origin, cap in zip(problem.origin, problem.cap, strict=True):
-        held = Counter(problem.rack[broker] for broker in origin)
-        for rack, replicas in held.items():
-            keepable[rack] += min(replicas, cap)
-        for broker in origin:
-            counts[problem.rack[broker]][broker] += 1
-    weight = sum(problem.factor) + 1
-    return [_Rack(c, k, weight) for c, k in zip(counts, keepable, strict=True)]
-
-
-def _brokers_of(problem: Problem, rack: int) -> list[int]:
-    return [broker for broker, its in enumerate(problem.rack) if its == rack]
+def _racks(problem: Problem) -> tuple[list[_Rack], int]:
+    """Return the racks, and how many replicas caps and replication factors let stay in all."""
+    counted = Counter(chain.from_iterable(problem.origin))
+    counts = [counted[broker] for broker in range(len(problem.brokers))]
+    keepable = [0] * len(problem.rack_sizes)
+    for broker, count in enumerate(counts):
+        keepable[problem.rack[broker]] += count
+    together = sum(counts)
+    for partition, fits in enumerate(problem.fits_as_it_is):
+        if not fits:
+            origin, cap = problem.origin[partition], problem.cap[partition]
+            stay = 0
+            for rack, held in Counter(problem.rack[broker] for broker in origin).items():
+                keepable[rack] -= max(0, held - cap)
+                stay += min(held, cap)
+            together -= len(origin) - min(stay, problem.factor[partition])
+    racks = [
+        _Rack(problem, [b for b, its in enumerate(problem.rack) if its == rack], counts, its_own)
+        for rack, its_own in enumerate(keepable)
+    ]
+    return racks, together
 
 
 class _Waterfill:
@@ -106,7 +153,7 @@ class _Waterfill:
     def __init__(self, problem: Problem, racks: list[_Rack]) -> None:
         self._racks = racks
         groups = sorted(Counter(zip(problem.factor, problem.cap, strict=True)).items())
-        self._limits = [[n * min(cap, r.size) for r in racks] for (_, cap), n in groups]
+        self._limits = _limits(problem, racks, [group for group, _ in groups])
         self._shares = [
             self._share(factor * n, limits)
             for ((factor, _), n), limits in zip(groups, self._limits, strict=True)
@@ -116,22 +163,25 @@ class _Waterfill:
             pass
 
     def _share(self, need: int, limits: list[int]) -> list[int]:
-        """Spread one group alone over the racks, as evenly per broker as its limits allow."""
+        """Spread one group alone over the racks, as evenly as its limits allow."""
         share = [0] * len(limits)
-        brokers = sum(rack.size for rack in self._racks)
-        tightest = sorted(range(len(limits)), key=lambda i: (limits[i] / self._racks[i].size, i))
-        for i in tightest:
-            size = self._racks[i].size
-            share[i] = min(limits[i], -(-need * size // brokers))
+        room = sum((rack.capacity for rack in self._racks), Fraction())
+        tightest = sorted(
+            range(len(limits)), key=lambda i: (limits[i] / self._racks[i].capacity, i)
+        )
+        for i in tightest[:-1]:
+            capacity = self._racks[i].capacity
+            share[i] = min(limits[i], need, -int(-need * capacity // room))
             need -= share[i]
-            brokers -= size
+            room -= capacity
+        share[tightest[-1]] = need
         return share
 
     def _improve(self) -> bool:
         """Take as many replicas as pay off along one path of racks; False if none does."""
-        saved = [self._slope(i, total - 1) if total else 0 for i, total in enumerate(self.totals)]
+        saved = [self._slope(i, total - 1) for i, total in enumerate(self.totals)]
         price = [self._slope(i, total) for i, total in enumerate(self.totals)]
-        for giver in sorted(range(len(saved)), key=lambda i: (-saved[i], i)):
+        for giver in sorted(range(len(saved)), key=lambda i: (*_down(saved[i]), i)):
             reached = self._reachable(giver)
             taker = min(reached, key=lambda i: (price[i], i))
             if price[taker] < saved[giver]:
@@ -139,9 +189,17 @@ class _Waterfill:
                 return True
         return False
 
-    def _slope(self, rack: int, total: int) -> int:
+    def _slope(self, rack: int, total: int) -> tuple[float, int]:
         """Return the cost of one more replica on top of `total`."""
-        return self._racks[rack].cost(total + 1) - self._racks[rack].cost(total)
+        if total < 0:
+            return -1, 0  # nothing there to save: never dearer than what others ask
+        if total == self._racks[rack].most:
+            return math.inf, 0
+        (squares, moves), (fewer, before) = (
+            self._racks[rack].cost(total + 1),
+            self._racks[rack].cost(total),
+        )
+        return squares - fewer, moves - before
 
     def _room(self, group: int, giver: int, taker: int) -> int:
         """Return how many replicas of the group may go from one rack to the other."""
@@ -190,3 +248,28 @@ class _Waterfill:
             self._shares[group][after] += least
         self.totals[giver] -= least
         self.totals[taker] += least
+
+
+def _down(slope: tuple[float, int]) -> tuple[float, int]:
+    return -slope[0], -slope[1]
+
+
+def _limits(problem: Problem, racks: list[_Rack], groups: list[tuple[int, int]]) -> list[list[int]]:
+    """Return for each group of (factor, cap) how many of its replicas fit into each rack.
+
+    Excluded brokers add room only for what they hold.
+    """
+    open_sizes = [sum(problem.receives[b] for b in rack.brokers) for rack in racks]
+    members = Counter(zip(problem.factor, problem.cap, strict=True))
+    limits = {
+        (factor, cap): [members[factor, cap] * min(cap, size) for size in open_sizes]
+        for factor, cap in groups
+    }
+    if not all(problem.receives):
+        for origin, *group in zip(problem.origin, problem.factor, problem.cap, strict=True):
+            factor, cap = group
+            closed = Counter(problem.rack[b] for b in origin if not problem.receives[b])
+            for rack, more in closed.items():
+                size = open_sizes[rack]
+                limits[factor, cap][rack] += min(cap, size + more) - min(cap, size)
+    return [limits[group] for group in groups]

@@ -3,17 +3,18 @@
 Brokers are the nodes of a graph. An exchange (one replica of one partition goes from giver to
 taker) is an arc with the moves it adds; a chain of exchanges shifts one unit of load from its
 first broker to its last. One further node, the sink, closes such chains to cycles and charges them
-for the change of the sum of squared loads, dearer than any number of moves. Cancelling cycles of
-negative cost until there is none left is the classic proof of optimality for minimum-cost flows,
-of which this graph is a condensed form.
+for the change of the sum of squared loads, dearer than any number of moves. When no cycle pays off
+any more, the layout is optimal: the graph is a condensed form of a minimum-cost flow.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-NOTHING = -1
-"""Partition of the arcs to and from the sink."""
+from broker_operator.core.planner.cycles import NOTHING, Arc, negative_cycles, without_repeats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Exchangeable(Protocol):
@@ -21,11 +22,24 @@ class Exchangeable(Protocol):
 
     load: list[int]
 
+    @property
+    def step(self) -> Sequence[int]:
+        """What one unit of load weighs on each broker."""
+
+    def base(self, broker: int) -> int:
+        """Return the load that nothing can change, to be added to `load`."""
+
     def row(self, giver: int) -> dict[int, tuple[int, int]]:
         """Return taker -> (cost, partition) of the cheapest exchange away from `giver`.
 
         The cost is the taker's price minus the giver's.
         """
+
+    def best(self, giver: int, taker: int) -> tuple[int, int] | None:
+        """Return the row's entry for one taker, None if there is none."""
+
+    def times(self, giver: int, taker: int, cost: int) -> int:
+        """Return how many exchanges of this cost there are that do not hinder each other."""
 
     def may_exchange(self, partition: int, giver: int, taker: int) -> bool:
         """Whether this exchange is allowed as things stand."""
@@ -37,101 +51,85 @@ class Exchangeable(Protocol):
         """Make the exchange."""
 
 
-class _Arc(NamedTuple):
-    giver: int
-    taker: int
-    cost: int
-    partition: int
-
-
 def repair(layout: Exchangeable) -> None:
     """Cancel negative cycles until none is left."""
-    while cycle := _negative_cycle(layout):
-        for arc in _without_repeats(layout, cycle):
-            if arc.partition != NOTHING:
-                layout.exchange(arc.partition, arc.giver, arc.taker)
+    graph = _Graph(layout)
+    while cycles := graph.negative_cycles():
+        for cycle in cycles:
+            graph.cancel(cycle)
 
 
-def _negative_cycle(layout: Exchangeable) -> list[_Arc]:
-    """Return the arcs of a cycle with negative cost, in order; empty if there is none.
+class _Graph:
+    """The exchanges that are possible now."""
 
-    Bellman-Ford from everywhere at once; a cycle among the parents is a negative one.
-    """
-    arcs = _arcs(layout)
-    nodes = len(layout.load) + 1
-    distance = [0] * nodes
-    parent: dict[int, _Arc] = {}
-    relaxed = True
-    while relaxed:
-        relaxed = False
-        for arc in arcs:
-            through = distance[arc.giver] + arc.cost
-            if through < distance[arc.taker]:
-                distance[arc.taker] = through
-                parent[arc.taker] = arc
-                relaxed = True
-        if cycle := _cycle_of(parent):
-            return cycle
-    return []
+    def __init__(self, layout: Exchangeable) -> None:
+        self._layout = layout
+        self._sink = len(layout.load)
+        self._unit = 2 * (self._sink + 2)  # more than all the moves one cycle can add or save
 
+    def negative_cycles(self) -> list[list[Arc]]:
+        """Return cycles that pay off and share no broker; none if there is none."""
+        return negative_cycles([*map(self._row, range(self._sink)), self._sink_row()])
 
-def _arcs(layout: Exchangeable) -> list[_Arc]:
-    sink = len(layout.load)
-    unit = 2 * (sink + 2)  # more than all the moves one cycle can add or save
-    arcs: list[_Arc] = []
-    for broker, load in enumerate(layout.load):
-        arcs.append(_Arc(broker, sink, unit * (2 * load + 1), NOTHING))
-        if load:
-            arcs.append(_Arc(sink, broker, unit * (1 - 2 * load), NOTHING))
-        arcs += [_Arc(broker, taker, *best) for taker, best in layout.row(broker).items()]
-    return arcs
+    def cancel(self, cycle: list[Arc]) -> None:
+        """Make the exchanges of a cycle, as often as they pay off.
 
+        Those of another cycle may have changed what this one was made of; then it is left.
+        """
+        if not all(self._holds(arc) for arc in cycle):
+            return
+        cycle = without_repeats(cycle, self._trade)
+        arcs = [arc for arc in cycle if arc.partition != NOTHING]
+        for time in range(self._times(cycle, arcs)):
+            for arc in arcs:
+                best = self._layout.best(arc.giver, arc.taker) if time else None
+                partition = best[1] if best else arc.partition
+                self._layout.exchange(partition, arc.giver, arc.taker)
 
-def _cycle_of(parent: dict[int, _Arc]) -> list[_Arc]:
-    """Return a cycle among the parents, empty if they form a forest."""
-    seen: dict[int, int] = {}
-    for start in parent:
-        node = start
-        while node in parent and node not in seen:
-            seen[node] = start
-            node = parent[node].giver
-        if seen.get(node) == start:
-            return _walk_back(parent, node)
-    return []
+    def _row(self, broker: int) -> dict[int, tuple[int, int]]:
+        return {**self._layout.row(broker), self._sink: (self._rise(broker), NOTHING)}
 
+    def _sink_row(self) -> dict[int, tuple[int, int]]:
+        loaded = (broker for broker, load in enumerate(self._layout.load) if load)
+        return {broker: (-self._rise(broker, -1), NOTHING) for broker in loaded}
 
-def _walk_back(parent: dict[int, _Arc], end: int) -> list[_Arc]:
-    cycle = [parent[end]]
-    while cycle[-1].giver != end:
-        cycle.append(parent[cycle[-1].giver])
-    return cycle[::-1]
+    def _rise(self, broker: int, more: int = 0) -> int:
+        """Return what one more unit costs on top of the present load and `more`."""
+        load = self._layout.load[broker] + self._layout.base(broker) + more
+        return self._unit * self._layout.step[broker] * (2 * load + 1)
 
+    def _holds(self, arc: Arc) -> bool:
+        """Whether an arc is still what it was."""
+        if arc.taker == self._sink:
+            return self._rise(arc.giver) == arc.cost
+        if arc.giver == self._sink:
+            return bool(self._layout.load[arc.taker]) and -self._rise(arc.taker, -1) == arc.cost
+        return self._layout.best(arc.giver, arc.taker) == (arc.cost, arc.partition)
 
-def _without_repeats(layout: Exchangeable, cycle: list[_Arc]) -> list[_Arc]:
-    """Return a negative cycle whose exchanges can all be made.
+    def _times(self, cycle: list[Arc], arcs: list[Arc]) -> int:
+        """Return how often a cycle can be gone round until it no longer pays off."""
+        most = min(self._layout.times(arc.giver, arc.taker, arc.cost) for arc in arcs)
+        paths = sum(arc.cost for arc in arcs)
+        taker = next((arc.giver for arc in cycle if arc.taker == self._sink), None)
+        giver = next((arc.taker for arc in cycle if arc.giver == self._sink), None)
+        if taker is None or giver is None:
+            return most
+        low, high = 1, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._rise(taker, middle - 1) - self._rise(giver, -middle) + paths < 0:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
-    Two exchanges of the same partition may be in each other's way, as each was looked at alone.
-    If so, both may trade takers; that cuts the cycle in two, and one of the halves is negative.
-    """
-    for i, first in enumerate(cycle):
-        for j in range(i + 1, len(cycle)):
-            second = cycle[j]
-            if first.partition == second.partition != NOTHING and _may_trade(layout, first, second):
-                outer = [*cycle[:i], _arc(layout, first, second), *cycle[j + 1 :]]
-                inner = [*cycle[i + 1 : j], _arc(layout, second, first)]
-                negative = outer if sum(arc.cost for arc in outer) < 0 else inner
-                return _without_repeats(layout, negative)
-    return cycle
+    def _trade(self, first: Arc, second: Arc) -> tuple[Arc, Arc] | None:
+        may, partition = self._layout.may_exchange, first.partition
+        if may(partition, first.giver, second.taker) and may(partition, second.giver, first.taker):
+            return self._arc(first, second), self._arc(second, first)
+        return None
 
-
-def _may_trade(layout: Exchangeable, first: _Arc, second: _Arc) -> bool:
-    partition = first.partition
-    return layout.may_exchange(partition, first.giver, second.taker) and layout.may_exchange(
-        partition, second.giver, first.taker
-    )
-
-
-def _arc(layout: Exchangeable, start: _Arc, end: _Arc) -> _Arc:
-    partition = start.partition
-    cost = layout.price(partition, end.taker) - layout.price(partition, start.giver)
-    return _Arc(start.giver, end.taker, cost, partition)
+    def _arc(self, start: Arc, end: Arc) -> Arc:
+        price, partition = self._layout.price, start.partition
+        cost = price(partition, end.taker) - price(partition, start.giver)
+        return Arc(start.giver, end.taker, cost, partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from broker_operator.core.model import TopicPartition
@@ -10,6 +11,7 @@ from broker_operator.core.planner.types import PlanRefusedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from broker_operator.core.model import BrokerId
     from broker_operator.core.planner.types import PlanRequest
 
 _NAMED = 3
@@ -19,44 +21,118 @@ def check(request: PlanRequest) -> None:
     """Return if a plan exists.
 
     Raises:
-        PlanRefusedError: NoTargetBrokers, UnknownBroker, ReplicationFactorTooHigh or NoLiveReplica.
+        PlanRefusedError: NoTargetBrokers, UnknownBroker, InvalidWeight, UnknownTopic,
+            PinnedTopicChanged, PinnedTopicOnLeavingBroker, ReplicationFactorTooLow,
+            ReplicationFactorTooHigh or NoLiveReplica.
     """
-    _check_targets(request)
+    _check_brokers(request)
+    _check_topics(request)
+    _check_pins(request)
     _check_replication_factors(request)
     _check_live_replicas(request)
 
 
-def _check_targets(request: PlanRequest) -> None:
+def _check_brokers(request: PlanRequest) -> None:
     if not request.targets:
         raise PlanRefusedError("NoTargetBrokers", "no broker would remain to hold the replicas")
     live = {broker.id for broker in request.brokers if broker.live}
-    missing = sorted(request.targets - live)
-    if missing:
+    if missing := sorted(request.targets - live):
         named = _some([str(broker) for broker in missing])
         raise PlanRefusedError(
             "UnknownBroker", f"cannot move replicas to broker {named}: not registered"
         )
+    for broker in request.brokers:
+        if not 0 < broker.weight < math.inf:
+            raise PlanRefusedError(
+                "InvalidWeight",
+                f"broker {broker.id} has weight {broker.weight:g}; a weight is a number above 0",
+            )
+    if unknown := sorted(request.excluded - {broker.id for broker in request.brokers}):
+        named = _some([str(broker) for broker in unknown])
+        raise PlanRefusedError(
+            "UnknownBroker",
+            f"cannot exclude broker {named}: there is none among the {len(request.brokers)} known",
+        )
+
+
+def _check_topics(request: PlanRequest) -> None:
+    for what, topics in (("pin", request.pinned), ("change", request.factors)):
+        if unknown := sorted(set(topics).difference(request.assignment)):
+            raise PlanRefusedError(
+                "UnknownTopic",
+                f"cannot {what} topic {_some(unknown)}: there is none among the "
+                f"{len(request.assignment)} topics",
+            )
+    if both := sorted(request.pinned.intersection(request.factors)):
+        raise PlanRefusedError(
+            "PinnedTopicChanged",
+            f"topic {_some(both)} is pinned, and shall get another replication factor: "
+            "give up one of the two",
+        )
+
+
+def _check_pins(request: PlanRequest) -> None:
+    """Refuse to leave a pinned topic on a broker that is no target: both cannot be had."""
+    stuck = [
+        (TopicPartition(topic, partition), broker)
+        for topic in sorted(request.pinned)
+        for partition, replicas in sorted(request.assignment[topic].items())
+        for broker in replicas
+        if broker not in request.targets
+    ]
+    if not stuck:
+        return
+    (name, broker), topics = stuck[0], sorted({name.topic for name, _ in stuck})
+    count = "1 replica" if len(stuck) == 1 else f"{len(stuck)} replicas"
+    raise PlanRefusedError(
+        "PinnedTopicOnLeavingBroker",
+        f"pinned topic {_some(topics)} has {count} on brokers that are removed or dead, such as "
+        f"{name} on broker {broker}; unpin it, or keep the broker",
+    )
 
 
 def _check_replication_factors(request: PlanRequest) -> None:
-    remain = len(request.targets)
-    factors = {
-        topic: max((len(set(replicas)) for replicas in partitions.values()), default=0)
-        for topic, partitions in request.assignment.items()
-    }
-    high = sorted((topic, factor) for topic, factor in factors.items() if factor > remain)
-    if not high:
-        return
+    remain, few = len(request.targets), len(request.targets - request.excluded)
+    high: dict[str, int] = {}
+    closed: dict[str, int] = {}
+    for topic, partitions in sorted(request.assignment.items()):
+        for partition, replicas in partitions.items():
+            factor = request.factors.get(topic, len(set(replicas))) if replicas else 0
+            if factor < 1 and replicas:
+                raise PlanRefusedError(
+                    "ReplicationFactorTooLow",
+                    f"topic {topic} cannot have replication factor {factor}; the least is 1",
+                )
+            if topic not in request.pinned and factor > few:
+                if factor > remain:
+                    high[topic] = max(factor, high.get(topic, 0))
+                elif factor > few + len(_held_by_excluded(request, topic, partition)):
+                    closed[topic] = max(factor, closed.get(topic, 0))
+    if high:
+        raise _too_high(high, f"only {remain} {_brokers(remain)} would remain")
+    if closed:
+        raise _too_high(closed, f"only {few} {_brokers(few)} may receive replicas")
+
+
+def _held_by_excluded(request: PlanRequest, topic: str, partition: int) -> frozenset[BrokerId]:
+    held = request.held.get(topic, {}).get(partition, request.assignment[topic][partition])
+    return request.targets.intersection(request.excluded, held)
+
+
+def _too_high(factors: dict[str, int], why: str) -> PlanRefusedError:
+    high = list(factors.items())
     topic, factor = high[0]
     others = _some([f"{name} ({n})" for name, n in high[1:]], _NAMED - 1)
     also = f"; the same holds for {others}" if others else ""
-    brokers = "broker" if remain == 1 else "brokers"
-    raise PlanRefusedError(
+    return PlanRefusedError(
         "ReplicationFactorTooHigh",
-        f"topic {topic} has replication factor {factor}, but only {remain} {brokers} would "
-        f"remain{also}; set spec.replicas to at least {max(n for _, n in high)} or lower the "
-        "replication factor",
+        f"topic {topic} has replication factor {factor}, but {why}{also}; keep at least "
+        f"{max(n for _, n in high)} brokers or lower the replication factor",
     )
+
+
+def _brokers(count: int) -> str:
+    return "broker" if count == 1 else "brokers"
 
 
 def _check_live_replicas(request: PlanRequest) -> None:
@@ -66,7 +142,7 @@ def _check_live_replicas(request: PlanRequest) -> None:
         TopicPartition(topic, partition)
         for topic, partitions in sorted(request.assignment.items())
         for partition, replicas in sorted(partitions.items())
-        if replicas and live.isdisjoint(replicas)
+        if replicas and live.isdisjoint(request.held.get(topic, {}).get(partition, replicas))
     ]
     if not lost:
         return

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker_operator.core.model import Assignment, Broker, BrokerId, Sizes
 
 
@@ -32,15 +34,24 @@ class PlanRequest:
     Attributes:
         assignment: Where every replica is now. For a partition that is half-way through a move,
             its state's `target`.
-        brokers: Every broker that lives or that the assignment names.
+        brokers: Every broker that lives or that the assignment names, with racks and weights.
         targets: Brokers that shall hold the replicas afterwards; a subset of the live ones.
         sizes: Bytes per partition; a missing one counts as the mean of the known ones.
+        excluded: Targets that receive nothing; what they hold may stay.
+        pinned: Topics whose replica lists stay as they are.
+        factors: Topic -> replication factor wanted; the others keep theirs.
+        held: Brokers that have a full copy by now, for partitions that are half-way through a
+            move (`PartitionState.origin`). The others are held where `assignment` says.
     """
 
     assignment: Assignment
     brokers: tuple[Broker, ...]
     targets: frozenset[BrokerId]
     sizes: Sizes = field(default_factory=dict)
+    excluded: frozenset[BrokerId] = frozenset()
+    pinned: frozenset[str] = frozenset()
+    factors: Mapping[str, int] = field(default_factory=dict)
+    held: Assignment = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,24 @@
+"""What ends a command early, and the exit codes."""
+
+from __future__ import annotations
+
+import click
+
+UNUSABLE = 2
+"""Exit code for input that cannot be read or used; click's own for wrong usage."""
+REFUSED = 3
+"""Exit code for a plan that cannot end well."""
+
+
+class InputError(click.ClickException):
+    """An input cannot be read, or an output not be written; the message names it."""
+
+    exit_code = UNUSABLE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return text with everything escaped that could confuse a terminal or its encoding."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

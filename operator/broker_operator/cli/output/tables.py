@@ -1,0 +1,190 @@
+"""A plan's report for people: a summary, racks, and brokers with bars before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from broker_operator.api.quantity import format_bytes, format_seconds
+from broker_operator.cli.errors import printable
+from broker_operator.cli.output.screen import can_show, console, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from broker_operator.core.planner.report import BrokerReport, RackReport, Report
+
+MOST_ROWS = 40
+"""Brokers or racks; of more, those that change most are shown."""
+SHOWN = 20
+
+_BAR = 12
+_NAME = 9
+
+_Row = TypeVar("_Row", "BrokerReport", "RackReport")
+
+
+def show(report: Report, notes: Sequence[str] = ()) -> None:
+    """Print the report to standard output."""
+    to = console()
+    style = _Style(to)
+    _summary(report, to, notes)
+    many = len(report.brokers) > MOST_ROWS
+    if many and len(report.racks) > 1:
+        to.print()
+        _racks(report, to, style)
+    to.print()
+    _brokers(report, to, style)
+
+
+class _Style:
+    """Characters that the console can show."""
+
+    def __init__(self, to: Console) -> None:
+        fine = can_show("█→", to)
+        self._block = "█" if fine else "#"
+        self._arrow = "→" if fine else ">"
+
+    def bar(self, value: int, most: int) -> str:
+        """Return a bar for a value; whatever is not nothing is seen."""
+        return self._block * max(int(value > 0), round(_BAR * value / max(1, most)))
+
+    def change(self, before: int, after: int) -> str:
+        return f"{before}{self._arrow}{after}"
+
+
+def _summary(report: Report, to: Console, notes: Sequence[str]) -> None:
+    for line in _sentences(report):
+        to.print(line)
+    for note in notes:
+        to.print(f"note: {printable(note)}")
+    to.print()
+    table = grid("", "before", "after")
+    for name, before, after in (
+        ("replicas: most over least", report.replica_spread_before, report.replica_spread),
+        ("leaders: most over least", report.leader_spread_before, report.leader_spread),
+        ("one topic: most over least", report.topic_spread_before, report.topic_spread),
+        ("partitions above rack cap", report.rack_violations_before, report.rack_violations),
+    ):
+        table.add_row(name, str(before), str(after))
+    to.print(table)
+
+
+def _sentences(report: Report) -> list[str]:
+    """Return what the numbers say, a line each."""
+    if not report.changed_partitions:
+        return [f"Plan {report.hash}: nothing to do."]
+    fewest = "the fewest possible" if report.optimal else "perhaps not the fewest"
+    moves, changed = _count(report.moves, "move"), _count(report.changed_partitions, "partition")
+    lines = [
+        f"Plan {report.hash}: {moves}, {fewest} (lower bound {report.lower_bound:,}).",
+        f"{changed} to change, {report.leader_changes:,} of them the preferred leader.",
+    ]
+    if report.bytes:
+        lines.append(
+            f"{format_bytes(report.bytes)} to copy; no plan with this balance copies less than "
+            f"{format_bytes(report.byte_bound)}."
+        )
+    if report.partitions_without_size:
+        counted = "they count as the mean of the others" if report.bytes else "all count the same"
+        lines.append(
+            f"The sizes of {_count(report.partitions_without_size, 'partition')} are not known: "
+            f"{counted}."
+        )
+    lines.append(_batches(report))
+    if report.pinned:
+        lines.append(f"Not touched: {_count(len(report.pinned), 'pinned topic')}.")
+    return lines
+
+
+def _batches(report: Report) -> str:
+    batches = _count(report.batches, "batch", "batches")
+    if report.throttle is None:
+        return f"{batches}; with --throttle, the time is told."
+    rate = f"{format_bytes(report.throttle)}/s a broker"
+    if report.predicted_seconds is None or report.ideal_seconds is None:
+        return f"{batches}; without sizes, the time at {rate} cannot be told."
+    return (
+        f"{batches}, {format_seconds(report.predicted_seconds)} at {rate} "
+        f"(the busiest broker alone needs {format_seconds(report.ideal_seconds)})."
+    )
+
+
+def _racks(report: Report, to: Console, style: _Style) -> None:
+    racks = _most_changed(report.racks)
+    most = max(max(r.replicas_before, r.replicas_after) for r in racks)
+    table = grid("rack", "replicas", "before", "after", "leaders", "bytes")
+    for column in (2, 3):
+        table.columns[column].justify = "left"
+    for rack in racks:
+        table.add_row(
+            _name(rack.rack or "(none)"),
+            style.change(rack.replicas_before, rack.replicas_after),
+            style.bar(rack.replicas_before, most),
+            style.bar(rack.replicas_after, most),
+            style.change(rack.leaders_before, rack.leaders_after),
+            format_bytes(rack.bytes_after),
+        )
+    to.print(table)
+    _left_out(len(report.racks) - len(racks), "rack", to)
+
+
+def _brokers(report: Report, to: Console, style: _Style) -> None:
+    brokers = _most_changed(report.brokers)
+    most = max((max(b.replicas_before, b.replicas_after) for b in brokers), default=0)
+    copied = ("in", "out") if report.bytes else ()
+    table = grid("broker", "rack", "", "replicas", "before", "after", "leaders", *copied)
+    for column in (1, 2, 4, 5):
+        table.columns[column].justify = "left"
+    table.columns[0].justify = "right"
+    for broker in brokers:
+        amounts = (format_bytes(broker.bytes_in), format_bytes(broker.bytes_out))
+        table.add_row(
+            str(broker.id),
+            _name(broker.rack or ""),
+            _state(broker, report),
+            style.change(broker.replicas_before, broker.replicas_after),
+            style.bar(broker.replicas_before, most),
+            style.bar(broker.replicas_after, most),
+            style.change(broker.leaders_before, broker.leaders_after),
+            *(amounts if copied else ()),
+        )
+    to.print(table)
+    _left_out(len(report.brokers) - len(brokers), "broker", to)
+
+
+def _most_changed(rows: Sequence[_Row]) -> list[_Row]:
+    """Return all rows if they are few, else those that change most, in their order."""
+    if len(rows) <= MOST_ROWS:
+        return list(rows)
+    by_change = sorted(
+        range(len(rows)), key=lambda i: (-abs(rows[i].replicas_after - rows[i].replicas_before), i)
+    )
+    return [rows[i] for i in sorted(by_change[:SHOWN])]
+
+
+def _left_out(count: int, what: str, to: Console) -> None:
+    if count:
+        to.print(
+            f"{count} more {what}s change less than these; report.json and --format json have all."
+        )
+
+
+def _state(broker: BrokerReport, report: Report) -> str:
+    if not broker.live:
+        return "dead"
+    if broker.id in report.removed:
+        return "removed"
+    if broker.id in report.excluded:
+        return "excluded"
+    return "new" if not broker.replicas_before and broker.replicas_after else ""
+
+
+def _name(rack: str) -> str:
+    text = printable(rack)
+    return text if len(text) <= _NAME else f"{text[: _NAME - 1]}~"
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,1 @@
+"""The planner beside other tools, on the same clusters, in one run."""
