@@ -102,6 +102,13 @@ def test_what_is_in_flight_counts_against_the_limit() -> None:
     assert take(under_way, target, limit=3) == {"orders": {2: (1,)}}
 
 
+def test_a_replica_on_its_way_out_counts_too_and_copies_nothing() -> None:
+    leaving = PartitionState((1, 0), removing=(0,))
+    states = {"orders": {0: leaving, 1: PartitionState((0,)), 2: PartitionState((2,))}}
+    target = {"orders": {0: (1,), 1: (3,), 2: (3,)}}
+    assert take(states, target, limit=1) == {"orders": {2: (3,)}}
+
+
 def test_a_move_stuck_on_a_dead_broker_blocks_no_other() -> None:
     stuck = PartitionState(replicas=(1, 9, 0), adding=(1, 9), removing=(0,))
     states = {"orders": {0: stuck, 1: PartitionState((0,))}}

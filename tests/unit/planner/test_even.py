@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from broker_operator.core.model import Assignment
 
 
-@pytest.fixture(params=["small", "large"], autouse=True)
+@pytest.fixture(params=[even._ARCS, 4, 0], ids=["small", "middle", "large"], autouse=True)
 def scale(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go to the very end, and stop where a large cluster would."""
-    if request.param == "large":
-        monkeypatch.setattr(even, "_ARCS", 0)
+    """Go to the very end, go there for one of the topics, and stop where a large cluster would."""
+    monkeypatch.setattr(even, "_ARCS", request.param)
 
 
 def layout_of(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker_operator.core.model import PartitionState
-from broker_operator.core.planner import PlanRequest, make_batches, make_plan, remaining
+from broker_operator.core.planner import PlanRequest, make_batches, make_plan, remaining, smooth
 from tests.unit.planner.cases import (
     again,
     brokers,
@@ -402,3 +402,19 @@ def test_a_large_walk_cut_off_half_way_ends_where_it_would_have() -> None:
     rest = make_plan(again(request, state))
     assert 0 < rest.moves == left.moves < plan.moves
     assert loads(rest.target, request.targets) == loads(plan.target, request.targets)
+
+
+def test_the_search_for_better_batches_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no try left, the batches are as they were, and as valid."""
+    request = remove_one()
+    rng = random.Random(5)  # noqa: S311 - repeatable on purpose
+    sizes = {
+        t: {n: int(rng.lognormvariate(20, 1)) for n in its} for t, its in request.assignment.items()
+    }
+    plan = make_plan(replace(request, sizes=sizes))
+    live = frozenset(b.id for b in request.brokers)
+    best = make_batches(plan.origin, plan.target, sizes=sizes, max_moves_per_broker=5, live=live)
+    monkeypatch.setattr(smooth, "_TRIES", 1)
+    rough = make_batches(plan.origin, plan.target, sizes=sizes, max_moves_per_broker=5, live=live)
+    assert problems(plan, rough, sizes, live=live, limit=5) == []
+    assert sum(batch.bytes for batch in rough) > sum(batch.bytes for batch in best)

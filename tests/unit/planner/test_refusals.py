@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from broker_operator.core.model import Broker
 from broker_operator.core.planner import PlanRefusedError, PlanRequest, make_plan
 from tests.unit.planner.cases import brokers
 
@@ -62,3 +66,47 @@ def test_what_cannot_end_well_is_refused_with_the_numbers(
         make_plan(PlanRequest(assignment, brokers(range(4), dead=dead), frozenset(targets)))
     assert (refused.value.reason, refused.value.message) == (reason, message)
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "message"),
+    [
+        ({"excluded": frozenset({1, 7})}, "UnknownBroker",
+         "cannot exclude broker 7: there is none among the 4 known"),
+        ({"pinned": frozenset({"logs"})}, "UnknownTopic",
+         "cannot pin topic logs: there is none among the 2 topics"),
+        ({"factors": {"logs": 2}}, "UnknownTopic",
+         "cannot change topic logs: there is none among the 2 topics"),
+        ({"pinned": frozenset({"orders"}), "factors": {"orders": 2}}, "PinnedTopicChanged",
+         ("topic orders is pinned, and shall get another replication factor: give up one of the "
+         "two")),
+        ({"pinned": frozenset({"orders"}), "targets": frozenset({1, 2, 3})},
+         "PinnedTopicOnLeavingBroker",
+         ("pinned topic orders has 1 replica on brokers that are removed or dead, such as orders-0 "
+         "on broker 0; unpin it, or keep the broker")),
+        ({"pinned": frozenset({"orders"}), "targets": frozenset({2, 3})},
+         "PinnedTopicOnLeavingBroker",
+         ("pinned topic orders has 2 replicas on brokers that are removed or dead, such as "
+         "orders-0 on broker 0; unpin it, or keep the broker")),
+        ({"factors": {"orders": 0}}, "ReplicationFactorTooLow",
+         "topic orders cannot have replication factor 0; the least is 1"),
+        ({"factors": {"orders": 4}, "excluded": frozenset({2, 3})}, "ReplicationFactorTooHigh",
+         ("topic orders has replication factor 4, but only 2 brokers may receive replicas; keep at "
+         "least 4 brokers or lower the replication factor")),
+    ],
+)  # fmt: skip
+def test_wishes_that_cannot_be_met_are_refused_by_name(
+    change: dict[str, Any], reason: str, message: str
+) -> None:
+    topics: dict[str, dict[int, tuple[int, ...]]] = {"orders": {0: (0, 1)}, "empty": {0: ()}}
+    request = PlanRequest(topics, brokers(range(4)), frozenset(range(4)))
+    with pytest.raises(PlanRefusedError) as refused:
+        make_plan(replace(request, **change))
+    assert (refused.value.reason, refused.value.message) == (reason, message)
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_refused(weight: float) -> None:
+    request = PlanRequest({}, (Broker(0), Broker(1, weight=weight)), frozenset({0}))
+    with pytest.raises(PlanRefusedError, match=r"broker 1 has weight .*; a weight is a number"):
+        make_plan(request)

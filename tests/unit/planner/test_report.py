@@ -159,16 +159,6 @@ def test_a_missing_size_counts_as_the_mean_of_the_others(
     assert (report.predicted_seconds is None) == (seconds is None)
 
 
-def test_sizes_of_pinned_topics_do_not_count_for_the_mean() -> None:
-    before, after = (
-        {"pin": {0: (1,)}, "t": {0: (1,), 1: (1,)}},
-        {"pin": {0: (1,)}, "t": {0: (2,), 1: (2,)}},
-    )
-    sizes = {"pin": {0: 1000}, "t": {0: 10}}
-    report = report_of(before, after, brokers((1, 2)), sizes=sizes, pinned=frozenset({"pin"}))
-    assert by_id(report)[2].bytes_in == 20
-
-
 @pytest.mark.parametrize("throttle", [None, 0])
 def test_without_a_throttle_no_time_is_told(throttle: int | None) -> None:
     request = PlanRequest({"t": {0: (1,)}}, brokers((1,)), frozenset({1}), {"t": {0: 9}})

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker_operator.core.model import PartitionState, TopicPartition
-from broker_operator.core.planner.problem import partition_sizes
+from broker_operator.core.planner.problem import mean_size, partition_sizes
 from broker_operator.core.planner.schedule import Candidate, Filling, Schedule, Task, Way
 from broker_operator.core.planner.smooth import smooth
 
@@ -125,7 +125,8 @@ def _candidates(
                 continue
             if live.issuperset(replicas):
                 chosen.append((TopicPartition(topic, number), state.replicas, replicas))
-    weights = partition_sizes([name for name, _, _ in chosen], sizes)
+    names = [name for name, _, _ in chosen]
+    weights = partition_sizes(names, sizes, mean_size(target, sizes))
     candidates = [
         Candidate(size, name, after, _load(before, after, senders))
         for size, (name, before, after) in zip(weights, chosen, strict=True)

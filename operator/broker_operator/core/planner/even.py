@@ -27,8 +27,9 @@ def even_out(layout: Layout) -> None:
     trades = _Trades(layout)
     for topic, spread in layout.spread.items():
         for giver in trades.givers(topic):
-            while spread[giver] > 1 and trades.relieve(topic, giver):
-                pass
+            relieved = True
+            while relieved and spread[giver] > 1:
+                relieved = trades.relieve(topic, giver)
     topics = _most_uneven(layout, _ARCS // len(layout.load) ** 2)
     if topics and layout.changed:
         graph = _TopicGraph(layout, topics)

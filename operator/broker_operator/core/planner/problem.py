@@ -17,7 +17,7 @@ from broker_operator.core.model import TopicPartition
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from broker_operator.core.model import Broker, BrokerId, Sizes
+    from broker_operator.core.model import Assignment, Broker, BrokerId, Sizes
     from broker_operator.core.planner.types import PlanRequest
 
 NOBODY = -1
@@ -115,7 +115,7 @@ def number(request: PlanRequest) -> Problem:
         leader=leaders,
         factor=factors,
         cap=_caps(factors, origins, rack, rack_sizes, receives),
-        size=partition_sizes(names, request.sizes),
+        size=partition_sizes(names, request.sizes, mean_size(request.assignment, request.sizes)),
     )
 
 
@@ -131,12 +131,21 @@ def rack_cap(factor: int, rack_sizes: Iterable[int]) -> int:
     return cap
 
 
-def partition_sizes(names: Iterable[TopicPartition], sizes: Sizes) -> list[int]:
-    """Return bytes per partition; a missing size counts as the mean of the known ones, or 0."""
-    known = [sizes.get(topic, {}).get(partition) for topic, partition in names]
-    given = [size for size in known if size is not None]
-    mean = sum(given) // len(given) if given else 0
-    return [mean if size is None else size for size in known]
+def mean_size(assignment: Assignment, sizes: Sizes) -> int:
+    """Return what a partition counts whose size is not known: the mean of the others, or 0."""
+    known = [
+        its[partition]
+        for topic, partitions in assignment.items()
+        if (its := sizes.get(topic))
+        for partition in partitions
+        if partition in its
+    ]
+    return sum(known) // len(known) if known else 0
+
+
+def partition_sizes(names: Iterable[TopicPartition], sizes: Sizes, mean: int) -> list[int]:
+    """Return bytes per partition, the mean where they are missing."""
+    return [sizes.get(topic, {}).get(partition, mean) for topic, partition in names]
 
 
 def usable_racks(brokers: Iterable[Broker], targets: Iterable[BrokerId]) -> dict[BrokerId, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from broker_operator.core.model import TopicPartition
-from broker_operator.core.planner.problem import partition_sizes
+from broker_operator.core.planner.problem import mean_size, partition_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def remaining(
                 members = set(state.replicas).difference(state.adding)
                 moves[TopicPartition(topic, number)] = len(set(replicas) - members)
     names = sorted(moves)
-    weights = partition_sizes(names, sizes or {})
+    weights = partition_sizes(names, sizes or {}, mean_size(target, sizes or {}))
     return Remaining(
         moves=sum(moves.values()),
         bytes=sum(moves[name] * size for name, size in zip(names, weights, strict=True)),

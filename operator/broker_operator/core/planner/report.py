@@ -14,7 +14,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.core.planner.problem import rack_cap, usable_racks
+from broker_operator.core.planner.problem import mean_size, rack_cap, usable_racks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -205,7 +205,6 @@ class _Table:
         self._before: list[Replicas] = []
         self._after: list[Replicas] = []
         known: list[int | None] = []
-        judged: list[int] = []
         for topic, partitions in request.assignment.items():
             its = {n: replicas for n, replicas in partitions.items() if replicas}
             held = request.held.get(topic, {})
@@ -213,11 +212,9 @@ class _Table:
             self._after += map(plan.target[topic].__getitem__, its)
             sizes = list(map(request.sizes.get(topic, {}).get, its))
             known += sizes
-            if topic not in request.pinned:  # the planner takes the mean of what it may move
-                judged += [size for size in sizes if size is not None]
         self.unknown = known.count(None)
         self.told = self.unknown < len(known) or not known
-        mean = sum(judged) // len(judged) if judged else 0
+        mean = mean_size(request.assignment, request.sizes)
         self._sizes = [mean if size is None else size for size in known]
         self.replicas = (_count(self._before), _count(self._after))
         assigned = chain.from_iterable(its.values() for its in request.assignment.values())
