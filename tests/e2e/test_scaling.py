@@ -42,7 +42,21 @@ def scale_and_finish(brokers: Brokers, replicas: int, cause: str) -> dict[str, A
 def assert_fewest_moves(reassignment: dict[str, Any]) -> None:
     plan = reassignment["status"]["plan"]
     assert plan["moves"] == plan["lowerBound"]
+    assert plan["replicaSpread"]["after"] <= 1
+    assert plan["rackViolations"]["after"] == 0
     assert reassignment["status"]["progress"]["percent"] == 100
+
+
+def assert_reported(brokers: Brokers, reassignment: dict[str, Any]) -> None:
+    """The first ConfigMap of the plan has the report, and it says what the status says."""
+    plan = reassignment["status"]["plan"]
+    stored = brokers.env.get("configmap", plan["configMaps"][0], "-n", brokers.namespace)
+    report = json.loads(stored["data"]["report.json"])
+    assert report["hash"] == plan["hash"]
+    assert report["replica_spread"] == plan["replicaSpread"]["after"]
+    assert report["batches"] == plan["batches"]
+    wanted = set(reassignment["spec"]["brokers"])
+    assert {b["id"] for b in report["brokers"] if b["replicas_after"]} == wanted
 
 
 def spread(traffic: Traffic) -> dict[int, int]:
@@ -59,6 +73,7 @@ def test_scaling_out_and_in_loses_nothing(
     traffic.start()
     out = scale_and_finish(brokers, top, "ScaleUp")
     assert_fewest_moves(out)
+    assert_reported(brokers, out)
     assert brokers.on_broker(top - 1)
     retained = top == 4
     brokers.patch({"storage": {"whenScaledDown": "Retain" if retained else "Delete"}})

@@ -10,7 +10,7 @@ from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unkn
 from broker_operator.core.planner.remaining import Remaining, remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from broker_operator.core.facts import Facts
     from broker_operator.core.model import BrokerId
@@ -46,7 +46,7 @@ class Diagnosis:
     claimed: frozenset[BrokerId]
     registered: frozenset[BrokerId] | None
     ready: frozenset[BrokerId]
-    replicas: dict[BrokerId, int] | None
+    replicas: Mapping[BrokerId, int] | None
     ours: tuple[TopicPartition, ...]
     foreign: tuple[TopicPartition, ...]
     offline: tuple[TopicPartition, ...] | None
@@ -97,27 +97,13 @@ def diagnose(facts: Facts) -> Diagnosis:
         claimed=frozenset(claimed),
         registered=frozenset(ensemble.brokers) if ensemble else None,
         ready=running.intersection(ensemble.brokers) if ensemble else running,
-        replicas=count_replicas(ensemble) if ensemble else None,
+        replicas=ensemble.replicas if ensemble else None,
         ours=ours,
         foreign=foreign,
         offline=offline,
         lagging=lagging,
         left=_left(facts, ensemble),
     )
-
-
-def count_replicas(ensemble: Ensemble) -> dict[BrokerId, int]:
-    """Replicas per broker in any list of any partition; requested ones count too."""
-    counts: dict[BrokerId, int] = {}
-    for _, state in ensemble.partitions():
-        for broker in {*state.replicas, *state.adding, *state.removing}:
-            counts[broker] = counts.get(broker, 0) + 1
-    if ensemble.requested is not None and not isinstance(ensemble.requested, Unknown):
-        for partitions in ensemble.requested.values():
-            for replicas in partitions.values():
-                for broker in replicas:
-                    counts[broker] = counts.get(broker, 0) + 1
-    return counts
 
 
 def _in_flight(

@@ -7,6 +7,7 @@ a step that destroys something may only act on facts that a successful read has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ class RegisteredBroker:
     hosts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ensemble:
-    """What ZooKeeper says, read in one pass.
+    """What ZooKeeper says, read in one pass. No slots: what it has counted, it keeps.
 
     Attributes:
         cluster_id: `/cluster/id`, None before the first broker has made it.
@@ -134,6 +135,25 @@ class Ensemble:
         for topic, partitions in self.topics.items():
             for number, state in partitions.items():
                 yield TopicPartition(topic, number), state
+
+    @cached_property
+    def replicas(self) -> Mapping[BrokerId, int]:
+        """Replicas per broker in any list of any partition; requested ones count too."""
+        counts: dict[BrokerId, int] = {}
+        for _, state in self.partitions():
+            for broker in {*state.replicas, *state.adding, *state.removing}:
+                counts[broker] = counts.get(broker, 0) + 1
+        if self.requested is not None and not isinstance(self.requested, Unknown):
+            for partitions in self.requested.values():
+                for replicas in partitions.values():
+                    for broker in replicas:
+                        counts[broker] = counts.get(broker, 0) + 1
+        return counts
+
+    @cached_property
+    def in_flight(self) -> bool:
+        """Whether any partition is being moved, or anything is requested, readable or not."""
+        return self.requested is not None or any(s.in_flight for _, s in self.partitions())
 
     @property
     def assignment(self) -> dict[str, dict[int, Replicas]]:

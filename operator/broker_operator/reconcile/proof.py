@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from broker_operator.api.spec import WhenScaledDown
-from broker_operator.core.diagnose import count_replicas
 from broker_operator.core.model import BrokerLogs, Ensemble, KafkaView, Unknown
 
 if TYPE_CHECKING:
@@ -76,9 +75,9 @@ def _named(broker: BrokerId, ensemble: Ensemble | Unknown) -> str:
         return f"cannot prove broker {broker} empty: {ensemble.reason}"
     if ensemble.cluster_id is None:
         return f"cannot prove broker {broker} empty: ZooKeeper knows no Kafka cluster"
-    if replicas := count_replicas(ensemble).get(broker, 0):
+    if replicas := ensemble.replicas.get(broker, 0):
         return f"broker {broker} still holds {replicas} replicas"
-    if ensemble.requested is not None or any(s.in_flight for _, s in ensemble.partitions()):
+    if ensemble.in_flight:
         return f"broker {broker} is empty, but a reassignment is in flight"
     return ""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_operator.core.diagnose import count_replicas, diagnose, largest_sizes, name_some
+from broker_operator.core.diagnose import diagnose, largest_sizes, name_some
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import (
     BrokerLogs,
@@ -85,9 +85,9 @@ def test_a_stateful_set_keeps_whoever_exists_or_holds_something(
 def test_every_list_that_names_a_broker_counts_as_a_replica() -> None:
     state = PartitionState((0, 1, 3), adding=(3,), removing=(1,))
     world = ensemble(0, topics=moving(_0=state), requested={"orders": {1: (2, 0)}})
-    assert count_replicas(world) == {0: 2, 1: 1, 2: 1, 3: 1}
+    assert world.replicas == {0: 2, 1: 1, 2: 1, 3: 1}
     unreadable = ensemble(0, topics=moving(_0=state), requested=Unknown("not JSON"))
-    assert count_replicas(unreadable) == {0: 1, 1: 1, 3: 1}
+    assert unreadable.replicas == {0: 1, 1: 1, 3: 1}
 
 
 PLAN = StoredPlan(origin={"orders": {0: (0, 1)}}, target={"orders": {0: (0, 3)}})

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_operator.core.model import BrokerLogs, PartitionState, TopicPartition, Unknown
+from broker_operator.core.model import (
+    BrokerLogs,
+    PartitionState,
+    TopicPartition,
+    Unknown,
+)
 from tests.unit.core.samples import ensemble
 
 
@@ -26,6 +33,35 @@ def test_the_assignment_is_where_everything_is_being_taken() -> None:
     moving = PartitionState((0, 3, 1), adding=(3,), removing=(1,))
     world = ensemble(0, topics={"t": {0: moving, 1: PartitionState((2, 1))}})
     assert world.assignment == {"t": {0: (0, 3), 1: (2, 1)}}
+
+
+MOVING = PartitionState((0, 1, 3), adding=(3,), removing=(1,))
+
+
+@pytest.mark.parametrize(
+    ("state", "requested", "in_flight"),
+    [
+        (PartitionState((0, 1)), None, False),
+        (MOVING, None, True),
+        (PartitionState((0, 1)), {"t": {0: (0, 1)}}, True),
+        (PartitionState((0, 1)), {}, True),
+        (PartitionState((0, 1)), Unknown("not JSON"), True),
+    ],
+)
+def test_an_ensemble_is_in_flight_with_a_move_or_a_request(
+    state: PartitionState, requested: object, *, in_flight: bool
+) -> None:
+    assert ensemble(0, topics={"t": {0: state}}, requested=requested).in_flight is in_flight
+
+
+def test_what_is_read_anew_is_counted_anew() -> None:
+    first = ensemble(0, topics={"t": {0: PartitionState((0, 1))}})
+    assert (first.replicas, first.in_flight) == ({0: 1, 1: 1}, False)
+    then = replace(first, topics={"t": {0: MOVING}})
+    assert (then.replicas, then.in_flight) == ({0: 1, 1: 1, 3: 1}, True)
+    again = replace(then, topics=first.topics)
+    assert again == first, "what was counted is no part of the value"
+    assert again.replicas == first.replicas
 
 
 @given(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from broker_operator.api.reassignment import SWEEP_FINALIZER, Cause, decode_reassignment
 from broker_operator.core import naming
 from broker_operator.core.layout import Slot, lay_out
-from broker_operator.core.planner import Plan
+from broker_operator.core.model import Broker
+from broker_operator.core.planner import Plan, PlanRequest, make_plan
+from broker_operator.core.planner.report import Report, make_report
 from broker_operator.core.render import reassignment as rendered
 from broker_operator.core.render.children import safe_children
 from broker_operator.core.render.common import in_sync
@@ -261,10 +264,27 @@ def plan(origin: Any, target: Any) -> Plan:
     return Plan(origin, target, moves=0, lower_bound=0, bytes=0, leader_changes=0)
 
 
+def report_of(count: int, size: int) -> Report:
+    """Return the report of a cluster with so many brokers and a partition on each."""
+    topic = {n: (n,) for n in range(count)}
+    request = PlanRequest(
+        assignment={"t": topic},
+        brokers=tuple(Broker(n, f"eu-west-{n % 30:02}") for n in range(count)),
+        targets=frozenset(range(count)),
+        sizes={"t": dict.fromkeys(topic, size)},
+    )
+    return make_report(request, make_plan(request), [], 1024)
+
+
+REPORT = report_of(3, 7)
+
+
 @given(assignments, assignments)
 def test_a_plan_comes_back_from_its_config_maps(origin: Any, target: Any) -> None:
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(origin, target))
-    assert maps == rendered.plan_config_maps(cluster(), reassignment(), plan(origin, target))
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(origin, target), REPORT)
+    assert maps == rendered.plan_config_maps(
+        cluster(), reassignment(), plan(origin, target), REPORT
+    )
     stored = rendered.read_plan(maps)
     assert (stored.origin, stored.target) == (origin, target)
 
@@ -272,7 +292,7 @@ def test_a_plan_comes_back_from_its_config_maps(origin: Any, target: Any) -> Non
 def test_a_plan_too_large_for_one_config_map_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered, "PART_BYTES", 20)
     large = {"t": {n: (n, n + 1) for n in range(100)}}
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(large, large))
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(large, large), REPORT)
     assert len(maps) > 10
     assert [m["metadata"]["name"] for m in maps[:2]] == ["demo-1-plan-0", "demo-1-plan-1"]
     assert rendered.read_plan(maps).target == large
@@ -287,14 +307,16 @@ def test_a_plan_too_large_for_one_config_map_is_cut(monkeypatch: pytest.MonkeyPa
     "data", [None, {}, {"target.json.gz": "AAAA"}, {"target.json.gz": "!"}, {"target.json.gz": ""}]
 )
 def test_a_damaged_plan_is_refused(data: Any) -> None:
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan({}, {}))
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan({}, {}), REPORT)
     maps[1]["binaryData"] = data
     with pytest.raises(ValueError, match=r"."):
         rendered.read_plan(maps)
 
 
 def test_one_flipped_bit_is_noticed() -> None:
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan({}, {"t": {0: (1, 2)}}))
+    maps = rendered.plan_config_maps(
+        cluster(), reassignment(), plan({}, {"t": {0: (1, 2)}}), REPORT
+    )
     packed = bytearray(base64.b64decode(maps[1]["binaryData"]["target.json.gz"]))
     for index in range(10, len(packed)):
         spoiled = bytearray(packed)
@@ -302,6 +324,54 @@ def test_one_flipped_bit_is_noticed() -> None:
         maps[1]["binaryData"] = {"target.json.gz": base64.b64encode(spoiled).decode()}
         with pytest.raises(ValueError, match=r"."):
             rendered.read_plan(maps)
+
+
+def test_the_report_lies_beside_the_plan_and_nothing_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rendered, "PART_BYTES", 20)
+    wanted = {"t": {n: (n, n + 1) for n in range(10)}}
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(wanted, wanted), REPORT)
+    assert ["data" in m for m in maps] == [True] + [False] * (len(maps) - 1)
+    told = json.loads(maps[0]["data"]["report.json"])
+    assert told == json.loads(json.dumps(REPORT.to_dict()))
+    for spoiled in ({"report.json": "{"}, None):  # edited; stored by an operator without reports
+        maps[0]["data"] = spoiled
+        assert rendered.read_plan(maps).target == wanted
+
+
+def test_the_report_of_a_thousand_brokers_fits_beside_a_part_of_the_plan() -> None:
+    large = report_of(1000, 10**13)
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan({}, {}), large)
+    part = len(base64.b64encode(bytes(rendered.PART_BYTES)))
+    assert 200_000 < len(maps[0]["data"]["report.json"]) < 1024**2 - part
+
+
+def test_the_figures_of_a_report_are_whole_numbers() -> None:
+    report = replace(
+        REPORT,
+        replica_spread_before=3,
+        replica_spread=1,
+        leader_spread_before=2.334,
+        leader_spread=0.5,
+        topic_spread=2,
+        rack_violations_before=4,
+        byte_bound=9,
+        batches=5,
+        predicted_seconds=0.002,
+        ideal_seconds=None,
+        partitions_without_size=6,
+    )
+    assert rendered.plan_figures(report) == {
+        "byteBound": 9,
+        "replicaSpread": {"before": 3, "after": 1},
+        "leaderSpread": {"before": 3, "after": 1},
+        "topicSpread": {"before": 0, "after": 2},
+        "rackViolations": {"before": 4, "after": 0},
+        "batches": 5,
+        "predictedSeconds": 1,
+        "partitionsWithoutSize": 6,
+    }
 
 
 # Names

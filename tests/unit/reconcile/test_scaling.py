@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
+from typing import Any
 
-from tests.unit.reconcile.world import World, filled_world
+import jsonschema
+import pytest
+import yaml
+
+from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 
 def bounds(world: World) -> int:
@@ -46,6 +52,71 @@ async def test_scaling_out_and_in_again(most: int, via: str) -> None:
     assert len(world.kafka.moved) == bounds(world)
     assert [r.cause for r in world.reassignments()] == ["ScaleUp", "ScaleDown"]
     assert all(r.succeeded and not r.finalizers for r in world.reassignments())
+
+
+def strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that refuses what the API server would silently drop."""
+    found = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {k: strict(v) for k, v in schema["properties"].items()}
+        found["additionalProperties"] = False
+    if "items" in schema:
+        found["items"] = strict(schema["items"])
+    return found
+
+
+@pytest.mark.parametrize(("throttle", "seconds"), [("1Ki", 6), ("0", None)])
+async def test_the_status_of_a_reassignment_shows_its_report(
+    throttle: str, seconds: int | None
+) -> None:
+    world = await filled_world(3, reassignment={"throttle": throttle, "maxMovesPerBroker": 2})
+    world.scale(4)
+    await world.settle()
+    (made,) = world.reassignments()
+    plan = made.status["plan"]
+    stored = world.kube.find("ConfigMap", NAMESPACE, plan["configMaps"][0])
+    assert stored is not None
+    report = json.loads(stored["data"]["report.json"])
+    assert plan["replicaSpread"] == {"before": 8, "after": 0}
+    assert plan["leaderSpread"] == {"before": 4, "after": 0}
+    assert plan["topicSpread"] == {"before": 4, "after": 0}
+    assert plan["rackViolations"] == {"before": 0, "after": 0}
+    assert plan["byteBound"] == plan["bytes"] == report["bytes"] == 6000
+    assert plan["batches"] == report["batches"] == 3
+    assert plan["partitionsWithoutSize"] == 0
+    assert (report["moves"], report["hash"]) == (plan["moves"], plan["hash"])
+    assert {b["id"]: b["replicas_after"] for b in report["brokers"]} == world.load()
+    times = (plan.get("predictedSeconds"), plan.get("idealSeconds"))
+    assert times == (seconds, seconds)
+    assert report["throttle"] == (1024 if seconds else None)
+    assert report["removed"] == []
+
+
+async def test_the_report_names_the_brokers_that_go() -> None:
+    world = await filled_world(4)
+    world.scale(3)
+    await world.settle()
+    plan = world.reassignments()[-1].status["plan"]
+    stored = world.kube.find("ConfigMap", NAMESPACE, plan["configMaps"][0])
+    assert stored is not None
+    report = json.loads(stored["data"]["report.json"])
+    assert report["removed"] == [3]
+    assert [b["id"] for b in report["brokers"] if not b["target"]] == [3]
+
+
+@pytest.mark.parametrize("kind", ["BrokerCluster", "Reassignment"])
+async def test_every_status_is_what_the_schema_says(kind: str) -> None:
+    text = (Path(__file__).parents[3] / "crds" / f"{kind.lower()}s.yaml").read_text()
+    (version,) = yaml.safe_load(text)["spec"]["versions"]
+    schema = strict(version["schema"]["openAPIV3Schema"]["properties"]["status"])
+    world = await filled_world(3, reassignment={"throttle": "1Mi", "maxMovesPerBroker": 1})
+    for replicas in (5, 3):
+        world.scale(replicas)
+        for _ in range(60):
+            await world.one_pass()
+            for body in world.kube.all(kind):
+                jsonschema.validate(body.get("status", {}), schema)
+    world.assert_at_rest(0, 1, 2)
 
 
 async def test_one_event_for_each_decision() -> None:

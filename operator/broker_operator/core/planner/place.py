@@ -108,19 +108,17 @@ class _Shedding:
         """
         levels: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         for stock in self._stocks:
-            self._file(stock, levels)
+            level = self._level(stock)
+            if level is not None:
+                levels[level].append(stock)
         while levels and self._takers:
             best = min(levels)
-            for stock in sorted(levels.pop(best), key=lambda it: (self._smallest(it), it)):
-                if self._level(stock) != best or self._shed(*stock):
-                    self._file(stock, levels)
-
-    def _file(
-        self, stock: tuple[int, int], levels: defaultdict[int, list[tuple[int, int]]]
-    ) -> None:
-        level = self._level(stock)
-        if level is not None:
-            levels[level].append(stock)
+            for stock in sorted(levels.pop(best), key=self._smallest):
+                level = self._level(stock)
+                if level == best:
+                    level = self._level(stock) if self._shed(*stock) else None
+                if level is not None:
+                    levels[level].append(stock)
 
     def _find_stocks(self) -> dict[tuple[int, int], tuple[list[int], list[int]]]:
         """Return (giver, topic) -> partitions it may give, led and followed, smallest last."""
@@ -154,9 +152,13 @@ class _Shedding:
         spread = self._layout.spread[topic]
         return spread[takers[-1]] - spread[giver] if takers else None
 
-    def _smallest(self, stock: tuple[int, int]) -> int:
+    def _smallest(self, stock: tuple[int, int]) -> tuple[int, int, int]:
+        """Return the bytes of the smallest that the stock has, and whose it is."""
         size = self._problem.size
-        return min([size[part[-1]] for part in self._stocks[stock] if part], default=0)
+        led, followed = self._stocks[stock]
+        if led and followed:
+            return min(size[led[-1]], size[followed[-1]]), *stock
+        return size[(led or followed)[-1]], *stock
 
     def _rack_of(self, giver: int, partition: int) -> int:
         """Return the rack that a replica must stay in, ANY if it need not."""

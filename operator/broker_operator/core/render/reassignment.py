@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
+import math
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
     from broker_operator.core.model import BrokerId, KubeObject
     from broker_operator.core.planner import Plan
+    from broker_operator.core.planner.report import Report
 
-PART_BYTES = 600_000
-"""Compressed bytes per ConfigMap; base64 makes it 800 kB, under the API server's 1 MiB."""
+PART_BYTES = 500_000
+"""Compressed bytes per ConfigMap; base64 makes it 667 kB. The report of a thousand brokers fits
+beside that into the API server's 1 MiB."""
 
 ORIGIN = "origin.json.gz"
 TARGET = "target.json.gz"
+REPORT = "report.json"
 
 
 def reassignment(
@@ -46,9 +51,12 @@ def reassignment(
 
 
 def plan_config_maps(
-    cluster: BrokerCluster, reassignment: Reassignment, plan: Plan
+    cluster: BrokerCluster, reassignment: Reassignment, plan: Plan, report: Report
 ) -> list[KubeObject]:
-    """Render the stored plan: origin and target in Kafka's own JSON, gzip, cut to fit."""
+    """Render the stored plan: origin and target in Kafka's own JSON, gzip, cut to fit.
+
+    The first one also has the report, as plain text. Nothing but people reads it.
+    """
     parts = [
         *((ORIGIN, chunk) for chunk in _chunks(to_json(plan.origin))),
         *((TARGET, chunk) for chunk in _chunks(to_json(plan.target))),
@@ -73,6 +81,7 @@ def plan_config_maps(
                 ],
             },
             "binaryData": {key: base64.b64encode(chunk).decode()},
+            **({} if index else {"data": {REPORT: _text(report)}}),
         }
         for index, (key, chunk) in enumerate(parts)
     ]
@@ -94,6 +103,35 @@ def read_plan(config_maps: Sequence[KubeObject]) -> StoredPlan:
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ValueError(f"the stored plan is damaged: {error}") from error
     return StoredPlan(origin=from_json(origin), target=from_json(target))
+
+
+def plan_figures(report: Report) -> dict[str, Any]:
+    """Return what `Reassignment.status.plan` shows of a report, in whole numbers, rounded up.
+
+    Predicted times are there only under a throttle, and with sizes to foretell them from.
+    """
+    seconds = {
+        "predictedSeconds": report.predicted_seconds,
+        "idealSeconds": report.ideal_seconds,
+    }
+    return {
+        "byteBound": report.byte_bound,
+        "replicaSpread": _change(report.replica_spread_before, report.replica_spread),
+        "leaderSpread": _change(report.leader_spread_before, report.leader_spread),
+        "topicSpread": _change(report.topic_spread_before, report.topic_spread),
+        "rackViolations": _change(report.rack_violations_before, report.rack_violations),
+        "batches": report.batches,
+        "partitionsWithoutSize": report.partitions_without_size,
+        **{key: math.ceil(value) for key, value in seconds.items() if value is not None},
+    }
+
+
+def _change(before: float, after: float) -> dict[str, int]:
+    return {"before": math.ceil(before), "after": math.ceil(after)}
+
+
+def _text(report: Report) -> str:
+    return json.dumps(report.to_dict(), separators=(",", ":"))
 
 
 def _chunks(text: str) -> list[bytes]:

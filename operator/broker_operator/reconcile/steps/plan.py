@@ -24,14 +24,19 @@ from broker_operator.core.planner import (
     Plan,
     PlanRefusedError,
     PlanRequest,
+    make_batches,
     make_plan,
     overfull,
 )
+from broker_operator.core.planner.report import Report, make_report
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import throttle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from broker_operator.api.spec import ReassignmentSettings
     from broker_operator.reconcile.scope import Scope
 
 
@@ -228,7 +233,12 @@ async def _plan(
 ) -> Outcome:
     try:
         # In a thread: a large plan takes seconds, and other clusters and the probes must not wait.
-        plan = await asyncio.to_thread(make_plan, _request(scope, ensemble, kafka))
+        plan, report = await asyncio.to_thread(
+            _planned,
+            _request(scope, ensemble, kafka),
+            scope.facts.cluster.spec.reassignment,
+            scope.diagnosis.leaving,
+        )
     except PlanRefusedError as refusal:
         return Blocked(refusal.reason, refusal.message, seconds=10.0)
     if offline := _offline(plan, scope.diagnosis.offline or ()):
@@ -242,13 +252,28 @@ async def _plan(
         return Blocked("NotEnoughDisk", _too_full(full), seconds=10.0)
     fits = active is not None and not active.deleting and active.brokers == scope.diagnosis.desired
     if active is not None and not fits:
-        return await _replace(scope, active, plan)
+        return await _replace(scope, active, plan, report)
     if active is None:
         if not plan.changes:
             scope.balanced = True
             return DONE
         active = await _create(scope, cause)
-    return await _store(scope, active, plan)
+    return await _store(scope, active, plan, report)
+
+
+def _planned(
+    request: PlanRequest, settings: ReassignmentSettings, leaving: Iterable[BrokerId]
+) -> tuple[Plan, Report]:
+    """Make a plan, and foretell what it does. May take seconds."""
+    plan = make_plan(request)
+    batches = make_batches(
+        plan.origin,
+        plan.target,
+        sizes=request.sizes,
+        max_moves_per_broker=settings.max_moves_per_broker,
+        live=[broker.id for broker in request.brokers if broker.live],
+    )
+    return plan, make_report(request, plan, batches, settings.throttle, leaving)
 
 
 def _usable(kafka: KafkaView) -> dict[BrokerId, int]:
@@ -289,7 +314,7 @@ def _offline(plan: Plan, offline: tuple[TopicPartition, ...]) -> list[TopicParti
     return [tp for tp in offline if tp.partition in changes.get(tp.topic, {})]
 
 
-async def _replace(scope: Scope, active: Reassignment, plan: Plan) -> Outcome:
+async def _replace(scope: Scope, active: Reassignment, plan: Plan, report: Report) -> Outcome:
     """Give way to a Reassignment over the brokers that are desired now.
 
     The new one is made first: whoever dies in between leaves two, and the older one yields.
@@ -300,7 +325,7 @@ async def _replace(scope: Scope, active: Reassignment, plan: Plan) -> Outcome:
     if scope.diagnosis.desired - active.brokers and not scope.diagnosis.occupied:
         cause = Cause.SCALE_UP
     created = await _create(scope, cause)
-    await _store(scope, created, plan)
+    await _store(scope, created, plan, report)
     return await _supersede(scope, active, f"{created.name} replaces it")
 
 
@@ -311,9 +336,9 @@ async def _create(scope: Scope, cause: Cause) -> Reassignment:
     return decode_reassignment(await scope.kube.create(body))
 
 
-async def _store(scope: Scope, active: Reassignment, plan: Plan) -> Outcome:
+async def _store(scope: Scope, active: Reassignment, plan: Plan, report: Report) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan."""
-    config_maps = render.plan_config_maps(scope.facts.cluster, active, plan)
+    config_maps = render.plan_config_maps(scope.facts.cluster, active, plan, report)
     for body in config_maps:
         await scope.kube.apply(body)
     done, done_bytes = _so_far(scope, active)
@@ -338,6 +363,7 @@ async def _store(scope: Scope, active: Reassignment, plan: Plan) -> Outcome:
             "optimal": plan.optimal,
             "bytes": done_bytes + plan.bytes,
             "leaderChanges": plan.leader_changes,
+            **render.plan_figures(report),
             "configMaps": [body["metadata"]["name"] for body in config_maps],
         },
         conditions=merge_conditions(
