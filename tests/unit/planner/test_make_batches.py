@@ -261,6 +261,17 @@ def test_the_first_live_replica_sends() -> None:
     assert [batch.bytes for batch in both] in ([7], [7, 5], [5, 7])
 
 
+def test_of_a_partition_half_way_only_what_is_not_there_yet_is_copied() -> None:
+    """The first goes on to a third broker, the second goes back to where it came from."""
+    going = {"orders": {0: (1, 2), 1: (1, 2)}}
+    target = {"orders": {0: (3, 2), 1: (0, 2)}}
+    held = {"orders": {0: (0, 2), 1: (0, 2)}}
+    sizes = {"orders": {0: 5, 1: 7}}
+    [batch] = make_batches(going, target, sizes=sizes, max_moves_per_broker=5, held=held)
+    assert batch.entries == target
+    assert batch.bytes == 5
+
+
 def test_batches_do_not_depend_on_the_order_of_dicts() -> None:
     request = PlanRequest(ring(20, 3, 3, topics=3), brokers(range(4)), frozenset(range(4)))
     plan = make_plan(request)

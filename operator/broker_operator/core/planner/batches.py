@@ -8,7 +8,7 @@ from what is now towards the target. `make_batches` foretells them all.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from broker_operator.core.model import PartitionState, TopicPartition
 from broker_operator.core.planner.problem import mean_size, partition_sizes
@@ -16,9 +16,13 @@ from broker_operator.core.planner.schedule import Candidate, Filling, Schedule, 
 from broker_operator.core.planner.smooth import smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from broker_operator.core.model import Assignment, BrokerId, Replicas, Sizes
+
+
+_Step: TypeAlias = "tuple[TopicPartition, Replicas, Replicas]"
+"""A partition, who has copies of it, and its replicas afterwards."""
 
 
 class Batch(NamedTuple):
@@ -62,7 +66,7 @@ def next_batch(
         Topic -> partition -> replicas, sorted; empty when nothing is left to submit, or when the
         moves under way already reach the limit.
     """
-    candidates = _candidates(topics, target, live, sizes)
+    candidates = _candidates(_startable(topics, target, live), target, sizes)
     schedule = Schedule(candidates, max_moves_per_broker, None, max_entries)
     return _batch(schedule.take(_under_way(topics, live))).entries
 
@@ -75,6 +79,7 @@ def make_batches(
     max_moves_per_broker: int,
     max_bytes_per_broker: int | None = None,
     live: Iterable[BrokerId] | None = None,
+    held: Assignment | None = None,
 ) -> list[Batch]:
     """Return all batches from origin to target, each to be submitted when the one before has ended.
 
@@ -87,11 +92,17 @@ def make_batches(
         max_bytes_per_broker: Most bytes that any one broker receives or sends in one batch; a
             larger partition goes alone.
         live: Brokers that can send; everybody by default. A partition is sent by its first one.
+        held: As in the PlanRequest: what is copied, sent and given up counts from there.
     """
-    states = {t: {n: PartitionState(r) for n, r in its.items()} for t, its in origin.items()}
-    everybody = {b for its in target.values() for replicas in its.values() for b in replicas}
+    copies = held or {}
+    steps = (
+        (TopicPartition(topic, number), copies.get(topic, {}).get(number, before), after)
+        for topic, partitions in target.items()
+        for number, after in partitions.items()
+        if (before := origin[topic][number]) != after
+    )
     senders = None if live is None else frozenset(live)
-    candidates = _candidates(states, target, frozenset(everybody), sizes, senders)
+    candidates = _candidates(steps, target, sizes, senders)
     schedule = Schedule(candidates, max_moves_per_broker, max_bytes_per_broker, len(candidates))
     fillings: list[Filling] = []
     while schedule.left:
@@ -108,15 +119,12 @@ def _batch(filling: Filling) -> Batch:
     return Batch(entries, filling.bytes)
 
 
-def _candidates(
+def _startable(
     topics: Mapping[str, Mapping[int, PartitionState]],
     target: Assignment,
     live: frozenset[BrokerId],
-    sizes: Sizes,
-    senders: frozenset[BrokerId] | None = None,
-) -> list[Candidate]:
-    """Return the partitions that may be submitted now, the largest first, reorderings last."""
-    chosen: list[tuple[TopicPartition, Replicas, Replicas]] = []
+) -> Iterator[_Step]:
+    """Yield the partitions that may be submitted now, in no particular order."""
     for topic, partitions in target.items():
         states = topics.get(topic, {})
         for number, replicas in partitions.items():
@@ -124,7 +132,17 @@ def _candidates(
             if state is None or state.in_flight or state.replicas == replicas:
                 continue
             if live.issuperset(replicas):
-                chosen.append((TopicPartition(topic, number), state.replicas, replicas))
+                yield TopicPartition(topic, number), state.replicas, replicas
+
+
+def _candidates(
+    steps: Iterable[_Step],
+    target: Assignment,
+    sizes: Sizes,
+    senders: frozenset[BrokerId] | None = None,
+) -> list[Candidate]:
+    """Return what is to be done for each step, the largest first, reorderings last."""
+    chosen = list(steps)
     names = [name for name, _, _ in chosen]
     weights = partition_sizes(names, sizes, mean_size(target, sizes))
     candidates = [
