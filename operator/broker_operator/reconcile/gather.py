@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from broker_operator.api.spec import BrokerCluster
     from broker_operator.core.model import KubeObject
     from broker_operator.ports import BrokerAdmin, Coordination, Kubernetes
+    from broker_operator.reconcile.scope import Memory
 
 CHILD_KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget")
 
@@ -32,8 +33,11 @@ async def gather(
     coordination: Coordination,
     admin: BrokerAdmin,
     domain: str,
+    memory: Memory,
 ) -> Facts:
     """Observe one cluster; `domain` is the DNS domain of the Kubernetes cluster.
+
+    `memory` spares a stored plan, which may be large, from being read anew while it is the same.
 
     Raises:
         TransientError: Kubernetes did not answer. Kafka and ZooKeeper become Unknown instead:
@@ -61,7 +65,7 @@ async def gather(
         ),
         rivals=tuple(_rivals(cluster, rivals, domain)),
         reassignments=tuple(ordered),
-        plan=await _plan(kube, cluster, ordered),
+        plan=await _plan(kube, cluster, ordered, memory),
         ensemble=ensemble,
         kafka=await view_kafka(admin, ensemble),
     )
@@ -154,22 +158,26 @@ def _rivals(cluster: BrokerCluster, bodies: Iterable[KubeObject], domain: str) -
 
 
 async def _plan(
-    kube: Kubernetes, cluster: BrokerCluster, reassignments: list[Reassignment]
+    kube: Kubernetes, cluster: BrokerCluster, reassignments: list[Reassignment], memory: Memory
 ) -> StoredPlan | Unknown | None:
     """Read the plan of the newest reassignment, if that is still under way and has one."""
     active = reassignments[-1] if reassignments else None
     if active is None or active.finished or not active.plan_hash:
+        memory.plan = None
         return None
     parts = [await kube.get("ConfigMap", cluster.namespace, name) for name in active.config_maps]
     if any(part is None for part in parts):
         return Unknown(f"a ConfigMap of {active.name}'s plan is gone")
-    try:
-        plan = read_plan([part for part in parts if part is not None])
-    except ValueError as error:
-        return Unknown(str(error))
-    if assignment_hash(plan.target) != active.plan_hash:
-        return Unknown(f"the stored plan of {active.name} is not the one that was recorded")
-    return plan
+    source = (active.plan_hash, [part for part in parts if part is not None])
+    if memory.plan is None or memory.plan[0] != source:
+        try:
+            plan = read_plan(source[1])
+        except ValueError as error:
+            return Unknown(str(error))
+        if assignment_hash(plan.target) != active.plan_hash:
+            return Unknown(f"the stored plan of {active.name} is not the one that was recorded")
+        memory.plan = (source, plan)
+    return memory.plan[1]
 
 
 async def _ensemble(coordination: Coordination) -> Ensemble | Unknown:

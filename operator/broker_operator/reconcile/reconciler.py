@@ -162,6 +162,7 @@ class Reconciler:
             coordination=coordination,
             admin=admin,
             domain=self.settings.cluster_domain,
+            memory=memory,
         )
         return Scope(
             body=body,

@@ -11,7 +11,7 @@ from broker_operator.api.spec import API_VERSION
 if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
     from broker_operator.core.diagnose import Diagnosis
-    from broker_operator.core.facts import Facts
+    from broker_operator.core.facts import Facts, StoredPlan
     from broker_operator.core.model import BrokerId, KubeObject
     from broker_operator.ports import BrokerAdmin, Clock, Coordination, Kubernetes, Recorder
 
@@ -48,6 +48,7 @@ class Memory:
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
+        plan: The stored plan of the active reassignment, with the hash and ConfigMaps it is from.
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Memory:
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    plan: tuple[tuple[str, list[KubeObject]], StoredPlan] | None = None
 
 
 @dataclass(slots=True)

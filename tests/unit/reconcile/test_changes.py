@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import pytest
 
 from broker_operator.core.model import LEADER_RATE, PartitionState
+from broker_operator.core.render.reassignment import read_plan
+from broker_operator.reconcile import gather
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker_operator.core.facts import StoredPlan
+    from broker_operator.core.model import KubeObject
 
 SLOW = {"maxMovesPerBroker": 1}
 
@@ -309,6 +318,23 @@ async def test_a_topic_that_kafka_does_not_mention_for_a_moment_is_swept_all_the
     world.kafka.complete_after = 1
     await world.settle()
     world.assert_at_rest(0, 1, 2)
+
+
+async def test_a_stored_plan_is_read_once_while_it_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be of a hundred thousand partitions, and a pass is made every second."""
+    read: list[StoredPlan] = []
+
+    def reading(config_maps: Sequence[KubeObject]) -> StoredPlan:
+        read.append(read_plan(config_maps))
+        return read[-1]
+
+    monkeypatch.setattr(gather, "read_plan", reading)
+    world = await mid_drain()
+    for _ in range(5):
+        await world.one_pass()
+    assert len(read) == 1
 
 
 async def test_a_throttle_that_holds_lagging_replicas_back_is_lifted() -> None:
