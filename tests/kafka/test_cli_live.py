@@ -173,6 +173,36 @@ def test_a_plan_runs_in_kafkas_own_tool_and_both_agree_on_how_far_it_is(
     )
 
 
+def test_a_plan_for_partitions_that_are_half_way(
+    kafka_cluster: KafkaCluster,
+    theirs: Theirs,
+    skewed: str,
+    tmp_path: Path,
+    source: tuple[str, str],
+) -> None:
+    for partition in SKEWED:
+        kafka_cluster.fill(skewed, partition, SIZE)
+    pins = [word for name in others_than(kafka_cluster, skewed) for word in ("--pin", name)]
+    first, second = tmp_path / "first", tmp_path / "second"
+    planned(*source, "--out", first, *pins)
+    hold(kafka_cluster, skewed, "1")
+    theirs.execute(first / "plan.json")
+    shown = run("plan", *source, "--out", second, "--exclude", "3", "--remove", "0", *pins)
+    assert "half-way through a move now" in shown.stdout
+    report = json.loads((second / "report.json").read_text())
+    assert report["half_way"]
+    before = standing(second, *source)
+    assert before["moves"] == report["moves"]
+    assert before["moves_done"] == before["elsewhere"] == 0
+    assert before["not_started"] == report["changed_partitions"]
+    theirs.execute(second / "plan.json", "--additional")
+    assert standing(second, *source)["elsewhere"] == 0
+    hold(kafka_cluster, skewed, None)
+    wait_until(lambda: standing(second, *source)["complete"], "the second plan is done")
+    after = standing(second, *source)
+    assert after["moves_done"] == after["moves"] == report["moves"]
+
+
 def test_batches_one_after_another_end_where_the_plan_does(
     kafka_cluster: KafkaCluster, theirs: Theirs, skewed: str, tmp_path: Path
 ) -> None:
@@ -225,15 +255,19 @@ def test_the_state_may_also_come_from_a_file(
 @pytest.mark.parametrize(
     ("option", "where", "message"),
     [
-        ("--bootstrap", NOWHERE, "Error: --bootstrap 127.0.0.1:1: "),
-        ("--bootstrap", "no-such-host.invalid:9092", "Error: --bootstrap no-such-host.invalid"),
-        ("--zookeeper", f"{NOWHERE}/kafka", "Error: --zookeeper 127.0.0.1:1/kafka: "),
+        (
+            "--bootstrap",
+            NOWHERE,
+            "no broker answers at 127.0.0.1:1; is it reachable and PLAIN",
+        ),
+        ("--bootstrap", "no-such-host.invalid:9092", "no broker answers at no-such-host.invalid:9"),
+        ("--zookeeper", f"{NOWHERE}/kafka", "no ZooKeeper server answers at 127.0.0.1:1/kafka; is"),
     ],
 )
 def test_nobody_there(option: str, where: str, message: str) -> None:
     result = run("plan", option, where)
     assert result.exit_code == 2
-    assert result.stderr.startswith(message)
+    assert result.stderr.startswith(f"Error: {option} {where}: {message}")
     assert len(result.stderr.splitlines()) == 1
     assert not result.stdout
 

@@ -8,6 +8,10 @@ UNUSABLE = 2
 """Exit code for input that cannot be read or used; click's own for wrong usage."""
 REFUSED = 3
 """Exit code for a plan that cannot end well."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and SIGINT's number."""
+BROKEN_PIPE = 141
+"""Exit code if the reader of standard output goes away: 128 and SIGPIPE's number."""
 
 
 class InputError(click.ClickException):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+import sys
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,9 +13,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from broker_operator.cli.errors import InputError
-from broker_operator.cli.locate import line_of
+from broker_operator.cli.locate import line_of, line_of_repeated
+from broker_operator.cli.parameters import MAX_BYTES
 from broker_operator.core.model import Broker
-from broker_operator.core.planner import AssignmentFormatError, from_json
+from broker_operator.core.planner.kafka_json import (
+    MAX_ID,
+    AssignmentFormatError,
+    NotJsonError,
+    RepeatedKeyError,
+    from_json,
+    quote,
+    unique,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,11 +32,11 @@ if TYPE_CHECKING:
     from broker_operator.core.model import Assignment, BrokerId, Replicas
 
 STDIN = "-"
-MAX_ID = 2**31 - 1
-"""Kafka's broker ids and partition numbers are signed 32-bit integers."""
 
 _MAX_WEIGHT = 1e6
-_MAX_QUOTED = 60
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CURRENT = re.compile(r"^Current partition replica assignment[ \t\r]*$", re.MULTILINE)
+_HEADING = re.compile(r"^[A-Z]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +57,30 @@ class Document:
             InputError: It is no JSON.
         """
         try:
-            return json.loads(self.text, object_pairs_hook=_unique)
-        except _RepeatedKeyError as error:
-            key = json.dumps(error.key)
-            line = self.text.count("\n", 0, max(0, self.text.rfind(key))) + 1
-            raise InputError(f"{self.name}:{line}: key {key} appears twice") from error
+            return json.loads(self.text, object_pairs_hook=unique)
+        except RepeatedKeyError as error:
+            self.repeats(error)
         except (ValueError, RecursionError) as error:
             self.not_json(error)
 
-    def not_json(self, error: BaseException | None) -> NoReturn:
+    def repeats(self, error: RepeatedKeyError) -> NoReturn:
+        """Raise an InputError for a key that is there twice."""
+        raise InputError(f"{self.name}:{line_of_repeated(self.text)}: {error}") from error
+
+    def not_json(self, error: ValueError | RecursionError) -> NoReturn:
         """Raise an InputError for what the JSON parser said."""
+        if isinstance(error, RecursionError):
+            raise InputError(
+                f"{self.name}: not JSON that can be read: nested too deeply"
+            ) from error
         if not isinstance(error, json.JSONDecodeError):
-            raise InputError(f"{self.name}: not JSON: {error}") from error
+            most = sys.get_int_max_str_digits()
+            number = re.search(rf"\d{{{most + 1}}}", self.text)
+            line = self.text.count("\n", 0, number.start() if number else 0) + 1
+            raise InputError(
+                f"{self.name}:{line}: not JSON that can be read: a number has more than {most} "
+                "digits"
+            ) from error
         ends = error.pos >= len(self.text.rstrip()) or error.msg.startswith("Unterminated")
         early = " (the file ends too early)" if ends else ""
         raise InputError(
@@ -75,9 +98,15 @@ def read(path: str) -> Document:
     try:
         with click.open_file(path, "rb") as file:
             data: bytes = file.read()
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+    # ValueError: a path that no file can have; RuntimeError: standard input is closed.
+    except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{name}: cannot be read: {reason}") from error
+        closed = isinstance(error, RuntimeError)
+        raise InputError(
+            f"{name}: cannot be read: {'it is closed' if closed else reason}"
+        ) from error
+    if data.startswith(_UTF_16) or b"\0" in data[:4]:
+        raise InputError(f"{name}:1: looks like UTF-16; save it as UTF-8")
     try:
         text = data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
@@ -95,18 +124,28 @@ def read_assignment(document: Document) -> dict[str, dict[int, Replicas]]:
         InputError: It is not one; see `from_json`.
     """
     try:
-        assignment = from_json(document.text)
+        return from_json(document.text)
+    except NotJsonError as error:
+        document.not_json(error.error)
+    except RepeatedKeyError as error:
+        document.repeats(error)
     except AssignmentFormatError as error:
-        if error.__cause__ is not None:
-            document.not_json(error.__cause__)
         document.fail(str(error), error.path)
-    if max(chain.from_iterable(assignment.values()), default=0) > MAX_ID:
-        index, entry = _find(document, lambda entry: entry["partition"] > MAX_ID)
-        document.fail(
-            f"partitions[{index}] ({entry['topic']}): partition is above {MAX_ID}",
-            ("partitions", index, "partition"),
-        )
-    return assignment
+
+
+def current_of(document: Document) -> Document:
+    """Return the assignment in what `kafka-reassign-partitions --generate` prints.
+
+    Anything else is returned as it is. Lines keep their numbers.
+    """
+    text = document.text
+    heading = None if text.lstrip().startswith(("{", "[")) else _CURRENT.search(text)
+    if heading is None:
+        return document
+    begin = heading.end()
+    next_heading = _HEADING.search(text, begin)
+    end = next_heading.start() if next_heading else len(text)
+    return Document(document.name, "\n" * text.count("\n", 0, begin) + text[begin:end])
 
 
 def check_listed(
@@ -124,10 +163,11 @@ def check_listed(
     index, entry = _find(document, lambda entry: not unknown.isdisjoint(entry["replicas"]))
     stranger = next(broker for broker in entry["replicas"] if broker in unknown)
     others = len(unknown) - 1
+    missing = "broker is" if others == 1 else "brokers are"
     document.fail(
         f"partitions[{index}] ({entry['topic']}-{entry['partition']}): replicas names broker "
         f"{stranger}, which {listed_in} does not list"
-        + (f" ({others} more brokers are missing there)" if others else "")
+        + (f" ({others} more {missing} missing there)" if others else "")
         + f'; add {{"id": {stranger}}} to it, with "live": false if the broker is dead',
         ("partitions", index, "replicas"),
     )
@@ -176,11 +216,11 @@ def read_weights(document: Document, brokers: Iterable[Broker]) -> dict[BrokerId
     weights: dict[BrokerId, float] = {}
     for key, weight in found.items():
         if not _is_number(key) or int(key) not in known:
-            document.fail(f"{_quote(key)}: no broker of the cluster has this id", (key,))
+            document.fail(f"{quote(key)}: no broker of the cluster has this id", (key,))
         if type(weight) not in {int, float} or not 1 / _MAX_WEIGHT <= weight <= _MAX_WEIGHT:
             document.fail(
-                f"{_quote(key)}: a weight must be a number above 0, from {1 / _MAX_WEIGHT:.6f} to "
-                f"{_MAX_WEIGHT:.0f}, not {_quote(weight)}",
+                f"{quote(key)}: a weight must be a number above 0, from {1 / _MAX_WEIGHT:.6f} to "
+                f"{_MAX_WEIGHT:.0f}, not {quote(weight)}",
                 (key,),
             )
         weights[int(key)] = float(weight)
@@ -194,16 +234,16 @@ def _read_broker(document: Document, index: int, entry: Any) -> Broker:
     broker, rack, live = entry.get("id"), entry.get("rack"), entry.get("live", True)
     if type(broker) is not int or not 0 <= broker <= MAX_ID:
         document.fail(
-            f"{where}.id must be an integer from 0 to {MAX_ID}, not {_quote(broker)}", (index, "id")
+            f"{where}.id must be an integer from 0 to {MAX_ID}, not {quote(broker)}", (index, "id")
         )
     if rack is not None and not isinstance(rack, str):
         document.fail(
-            f"{where}.rack (broker {broker}) must be a string or null, not {_quote(rack)}",
+            f"{where}.rack (broker {broker}) must be a string or null, not {quote(rack)}",
             (index, "rack"),
         )
     if not isinstance(live, bool):
         document.fail(
-            f"{where}.live (broker {broker}) must be true or false, not {_quote(live)}",
+            f"{where}.live (broker {broker}) must be true or false, not {quote(live)}",
             (index, "live"),
         )
     return Broker(broker, rack or None, live)
@@ -212,17 +252,26 @@ def _read_broker(document: Document, index: int, entry: Any) -> Broker:
 def _read_topic_sizes(document: Document, topic: str, sizes: Any) -> dict[int, int]:
     if not isinstance(sizes, dict):
         document.fail(
-            f"{_quote(topic)} must be an object of partition to bytes, not {_quote(sizes)}",
+            f"{quote(topic)} must be an object of partition to bytes, not {quote(sizes)}",
             (topic,),
         )
     if not all(map(_is_number, sizes)):
         key = next(key for key in sizes if not _is_number(key))
-        document.fail(f"{_quote(topic)}: {_quote(key)} is not a partition number", (topic, key))
-    if not {*map(type, sizes.values())} <= {int} or min(sizes.values(), default=0) < 0:
-        key = next(key for key, size in sizes.items() if type(size) is not int or size < 0)
+        document.fail(f"{quote(topic)}: {quote(key)} is not a partition number", (topic, key))
+    values = sizes.values()
+    if (
+        not {*map(type, values)} <= {int}
+        or min(values, default=0) < 0
+        or max(values, default=0) > MAX_BYTES
+    ):
+        key = next(
+            key
+            for key, size in sizes.items()
+            if type(size) is not int or not 0 <= size <= MAX_BYTES
+        )
         document.fail(
-            f"{_quote(topic)}: size of partition {key} must be a whole number of bytes from 0, "
-            f"not {_quote(sizes[key])}",
+            f"{quote(topic)}: size of partition {key} must be a whole number of bytes from 0 to "
+            f"{MAX_BYTES}, not {quote(sizes[key])}",
             (topic, key),
         )
     return dict(zip(map(int, sizes), sizes.values(), strict=True))
@@ -239,25 +288,3 @@ def _is_number(key: str) -> bool:
     if not (key.isdecimal() and key.isascii() and len(key) <= len(str(MAX_ID))):
         return False
     return str(int(key)) == key and int(key) <= MAX_ID
-
-
-def _quote(value: Any) -> str:
-    """Return a value as JSON, cut short; of a list or an object only what it is."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    text = json.dumps(value)
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
-
-
-class _RepeatedKeyError(Exception):
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _RepeatedKeyError(next(key for key in found if keys.count(key) > 1))
-    return found

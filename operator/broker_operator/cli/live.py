@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from broker_operator.core.model import Assignment, BrokerId, Ensemble, Sizes
 
 _LIBRARIES = ("kafka", "kazoo")
+_ANSWERS = ("unexpected content", "not a connect string")
+"""What the coordination adapter says when the servers are not to blame."""
 
 States = dict[str, dict[int, PartitionState]]
 
@@ -45,7 +47,10 @@ def read_zookeeper(connect: str) -> Cluster:
     try:
         ensemble = asyncio.run(_ensemble(connect))
     except TransientError as error:
-        raise InputError(f"--zookeeper {connect}: {error}") from error
+        hint = _hint("ZooKeeper server", connect)
+        if any(words in str(error) for words in _ANSWERS):
+            hint = ""
+        raise InputError(f"--zookeeper {connect}: {hint}{error}") from error
     if ensemble.cluster_id is None and not ensemble.topics:
         raise InputError(f"--zookeeper {connect}: no Kafka cluster is there; is the chroot right?")
     racks = {broker.id: broker.rack for broker in ensemble.brokers.values()}
@@ -80,6 +85,10 @@ def _hush() -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
+def _hint(what: str, where: str) -> str:
+    return f"no {what} answers at {where}; is it reachable and PLAINTEXT? "
+
+
 def _never(operation: str) -> NoReturn:
     """Stand where an adapter announces that it is about to write."""
     raise AssertionError(f"a command that only reads was about to write: {operation}")
@@ -108,6 +117,10 @@ def _begin(topics: States, requested: Assignment) -> None:
 def _metadata(servers: list[str]) -> tuple[dict[BrokerId, str | None], States]:
     try:
         client = open_client(servers)
+    except Exception as error:
+        where = _hint("broker", ",".join(servers))
+        raise TransientError(f"{where}{say(error)}") from error
+    try:
         try:
             return _ask(client)
         finally:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
+_KEY_OR_BRACE = re.compile(r'("(?:[^"\\]|\\.)*")([ \t\r\n]*:)?|[{}]')
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int:
@@ -27,6 +28,30 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
         if not found:
             break
         at = found[-1]
+    return text.count("\n", 0, at) + 1
+
+
+def line_of_repeated(text: str) -> int:
+    """Return the line, from 1, where the first key stands that its object has already.
+
+    Args:
+        text: Valid JSON in which there is one.
+    """
+    at = 0
+    objects: list[set[str]] = []
+    for match in _KEY_OR_BRACE.finditer(text):
+        string, colon = match.groups()
+        if string is None:
+            if match[0] == "{":
+                objects.append(set())
+            else:
+                objects.pop()
+        elif colon:
+            key = json.loads(string)
+            if key in objects[-1]:
+                at = match.start()
+                break
+            objects[-1].add(key)
     return text.count("\n", 0, at) + 1
 
 

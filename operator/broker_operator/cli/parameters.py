@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from broker_operator.api.quantity import parse_bytes, parse_quantity
+from broker_operator.cli.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_FACTOR = 2**15 - 1
 """Kafka's replication factors are signed 16-bit integers."""
+MAX_BYTES = 2**63 - 1
+"""Kafka's sizes and rates are signed 64-bit integers."""
 
+_MAX_QUANTITY = 40
 _SERVERS = re.compile(r"[^\s,/]+:\d{1,5}(\s*,\s*[^\s,/]+:\d{1,5})*")
 _CONNECT = re.compile(r"[^\s,/]+(:\d{1,5})?(\s*,\s*[^\s,/]+(:\d{1,5})?)*(/\S*)?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
+
+
+class Interruptible(click.Command):
+    """A command that ends as shells expect it after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
 
 
 def broker_ids(_ctx: click.Context, _param: click.Parameter, value: str | None) -> frozenset[int]:
@@ -52,14 +69,19 @@ def byte_count(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     """Read a quantity of bytes as Kubernetes writes them: `50Mi`."""
     if value is None:
         return None
+    if len(value) > _MAX_QUANTITY:
+        raise click.BadParameter(f"{value[:_MAX_QUANTITY]}... is too long for a number of bytes")
     try:
         if parse_quantity(value).denominator != 1:
             raise click.BadParameter(
                 f"{value!r} is no whole number of bytes: m are thousandths; M and Mi are millions"
             )
-        return parse_bytes(value)
+        count = parse_bytes(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+    if count > MAX_BYTES:
+        raise click.BadParameter(f"{value!r} is more than {MAX_BYTES} bytes")
+    return count
 
 
 def live_options(command: Callable[..., Any]) -> Callable[..., Any]:

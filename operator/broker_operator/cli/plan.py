@@ -12,10 +12,12 @@ import click
 from broker_operator.cli import inputs
 from broker_operator.cli.cluster import Cluster
 from broker_operator.cli.errors import REFUSED, printable
-from broker_operator.cli.output.files import PlanFolder, as_text
+from broker_operator.cli.output.files import PlanFolder, as_text, half_way
 from broker_operator.cli.output.progress import progress, without_garbage_collection
+from broker_operator.cli.output.screen import showing
 from broker_operator.cli.output.tables import show
 from broker_operator.cli.parameters import (
+    Interruptible,
     broker_ids,
     byte_count,
     check_source,
@@ -26,9 +28,10 @@ from broker_operator.core.planner import PlanRefusedError, PlanRequest, make_bat
 from broker_operator.core.planner.report import make_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from broker_operator.core.model import BrokerId
+    from broker_operator.core.planner import Plan
     from broker_operator.core.planner.report import Report
 
 _STEPS = ("reading", "planning", "splitting into batches", "counting", "writing")
@@ -60,13 +63,14 @@ class Wishes:
         Raises:
             click.UsageError: Options contradict each other, or one lacks another.
         """
+        if self.out is not None and not self.out.strip():
+            raise click.UsageError("--out needs the name of a folder")
         check_source(self.assignment, self.zookeeper, self.bootstrap)
         if (self.brokers is None) != (self.assignment is None):
             lacking = "--brokers" if self.brokers is None else "--assignment"
             given = "--assignment" if self.brokers is None else "--brokers"
             raise click.UsageError(f"{given} goes with {lacking}, and neither with a live cluster")
-        files = (self.assignment, self.brokers, self.sizes, self.weights)
-        if files.count(inputs.STDIN) > 1:
+        if self._given.count(inputs.STDIN) > 1:
             raise click.UsageError("only one of the files can be standard input")
         if both := sorted(self.remove & self.exclude):
             raise click.UsageError(f"broker {both[0]} is both removed and excluded")
@@ -75,8 +79,17 @@ class Wishes:
                 f"topic {pinned[0]} is pinned and is to get another replication factor"
             )
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files to be read, standard input left out."""
+        return tuple(file for file in self._given if file is not None and file != inputs.STDIN)
 
-@click.command()
+    @property
+    def _given(self) -> tuple[str | None, ...]:
+        return (self.assignment, self.brokers, self.sizes, self.weights)
+
+
+@click.command(cls=Interruptible)
 @click.option("--assignment", metavar="A.json", help="Kafka's reassignment JSON; - for stdin.")
 @click.option("--brokers", metavar="B.json", help='[{"id": 1, "rack": "a", "live": true}, ...]')
 @live_options
@@ -111,7 +124,7 @@ class Wishes:
     "--max-bytes-per-broker",
     metavar="BYTES",
     callback=byte_count,
-    help="Most bytes that one broker sends or receives in a batch: 100Gi",
+    help="Most bytes that one broker sends or receives in a batch: 100Gi. 0 = no limit.",
 )
 @click.option("--out", metavar="DIR", help="Folder for plan.json, undo.json, batches, report.json.")
 @click.option(
@@ -131,16 +144,21 @@ def plan(form: str, **options: Any) -> None:
     wishes = Wishes(**options)
     try:
         with without_garbage_collection(), progress(_STEPS) as step:
-            report, seconds, notes = _work(wishes, step)
+            report, document, notes = _work(wishes, step)
     except PlanRefusedError as refused:
         click.echo(f"Refused: {printable(refused.message)} ({refused.reason})", err=True)
-        if form == "json":
-            click.echo(as_text(_refusal(refused)), nl=False)
+        with showing():
+            if form == "json":
+                click.echo(as_text(_refusal(refused)), nl=False)
         sys.exit(REFUSED)
+    with showing():
+        if form == "json":
+            click.echo(as_text(document), nl=False)
+        else:
+            show(report, notes)
     if form == "json":
-        click.echo(as_text(_document(report, seconds)), nl=False)
-    else:
-        show(report, notes)
+        for note in notes:
+            click.echo(f"note: {printable(note)}", err=True)
 
 
 def make_request(cluster: Cluster, wishes: Wishes) -> PlanRequest:
@@ -157,6 +175,13 @@ def make_request(cluster: Cluster, wishes: Wishes) -> PlanRequest:
             f"cannot remove broker {named}: there is none among the {len(known)} known",
         )
     live = frozenset(broker.id for broker in cluster.brokers if broker.live)
+    if not live - wishes.remove:
+        why = f"all {len(live)} live brokers are removed" if live else "no broker lives"
+        raise PlanRefusedError(
+            "NoTargetBrokers",
+            f"{why} of the {len(known)} known, so no broker would remain to hold the replicas; "
+            "keep at least one",
+        )
     return PlanRequest(
         assignment=cluster.assignment,
         brokers=cluster.brokers,
@@ -169,22 +194,25 @@ def make_request(cluster: Cluster, wishes: Wishes) -> PlanRequest:
     )
 
 
-def _work(wishes: Wishes, step: Callable[[], None]) -> tuple[Report, float, tuple[str, ...]]:
+def _work(
+    wishes: Wishes, step: Callable[[], None]
+) -> tuple[Report, dict[str, Any], tuple[str, ...]]:
+    """Return the report, what is written of it, and notes."""
     step()
     cluster = _read(wishes)
-    folder = PlanFolder(wishes.out) if wishes.out is not None else None
+    folder = PlanFolder(wishes.out, wishes.files) if wishes.out is not None else None
     try:
-        return *_plan(cluster, wishes, folder, step), cluster.notes
+        return _plan(cluster, wishes, folder, step)
     except PlanRefusedError as refused:
-        if folder:
-            folder.refuse(_refusal(refused))
+        if folder and (kept := folder.refuse(_refusal(refused))):
+            click.echo(f"The earlier plan is now in {printable(str(kept))}", err=True)
         raise
 
 
 def _plan(
     cluster: Cluster, wishes: Wishes, folder: PlanFolder | None, step: Callable[[], None]
-) -> tuple[Report, float]:
-    """Make the plan and write it; return the report and the seconds that the plan took."""
+) -> tuple[Report, dict[str, Any], tuple[str, ...]]:
+    """Make the plan and write it."""
     step()
     begin = time.perf_counter()
     request = make_request(cluster, wishes)
@@ -195,16 +223,39 @@ def _plan(
         found.target,
         sizes=request.sizes,
         max_moves_per_broker=wishes.max_moves_per_broker,
-        max_bytes_per_broker=wishes.max_bytes_per_broker,
+        max_bytes_per_broker=wishes.max_bytes_per_broker or None,
         live=[broker.id for broker in request.brokers if broker.live],
+        held=request.held,
     )
     seconds = time.perf_counter() - begin
     step()
     report = make_report(request, found, batches, wishes.throttle, wishes.remove)
+    document = {
+        **report.to_dict(),
+        "half_way": half_way(request.held, found, request.pinned),
+        "seconds": round(seconds, 3),
+    }
     step()
     if folder:
-        folder.write(found, batches, _document(report, seconds))
-    return report, seconds
+        folder.write(found, batches, document)
+    return report, document, (*cluster.notes, *_notes(request, found, wishes))
+
+
+def _notes(request: PlanRequest, plan: Plan, wishes: Wishes) -> Iterator[str]:
+    """Yield what the numbers do not say."""
+    changes = plan.changes
+    moving = sum(map(len, request.held.values()))
+    changed = sum(
+        number in changes.get(topic, {}) for topic, its in request.held.items() for number in its
+    )
+    if moving and changes:
+        yield (
+            f"{moving} {'partition is' if moving == 1 else 'partitions are'} half-way through a "
+            f"move now, {changed} of which this plan changes; undo.json takes those to where they "
+            "were going. kafka-reassign-partitions --execute needs --additional while moves run"
+        )
+    if wishes.max_bytes_per_broker and not any(request.sizes.values()):
+        yield "--max-bytes-per-broker has no effect: no size is known; give them with --sizes"
 
 
 def _read(wishes: Wishes) -> Cluster:
@@ -229,14 +280,10 @@ def _read(wishes: Wishes) -> Cluster:
 def _read_files(assignment: str, brokers: str) -> Cluster:
     listed = inputs.read(brokers)
     described = inputs.read_brokers(listed)
-    document = inputs.read(assignment)
+    document = inputs.current_of(inputs.read(assignment))
     found = inputs.read_assignment(document)
     inputs.check_listed(document, found, described, listed.name)
     return Cluster(assignment=found, brokers=described)
-
-
-def _document(report: Report, seconds: float) -> dict[str, Any]:
-    return {**report.to_dict(), "seconds": round(seconds, 3)}
 
 
 def _refusal(refused: PlanRefusedError) -> dict[str, Any]:

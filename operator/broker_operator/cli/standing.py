@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from broker_operator.core.model import TopicPartition
@@ -84,27 +84,51 @@ class Standing:
         }
 
 
-def stand(cluster: Cluster, plan: Assignment, undo: Assignment) -> Standing:
+@dataclass(frozen=True, slots=True)
+class MadePlan:
+    """A plan as its folder has it.
+
+    Attributes:
+        target: The partitions that it changes, where it takes them, and those that were half-way
+            to where it leaves them.
+        before: The same partitions where they were, or were being taken.
+        held: Brokers with full copies then, of those partitions alone that were half-way.
+    """
+
+    target: Assignment
+    before: Assignment
+    held: Assignment = field(default_factory=dict)
+
+
+def stand(cluster: Cluster, plan: MadePlan, *, listed: bool = False) -> Standing:
     """Compare a cluster with a plan.
 
     Args:
         cluster: Where everything is now.
-        plan: The partitions that the plan changes, where it takes them.
-        undo: The same partitions, where they were.
+        plan: The plan.
+        listed: The cluster is Kafka's list of replicas, which names those that are being removed
+            after those of the target while a partition is on its way.
     """
     unfinished: list[PartitionStanding] = []
     partitions = moves = moves_done = 0
-    for topic, its in sorted(plan.items()):
+    for topic, its in sorted(plan.target.items()):
         now, held = cluster.assignment.get(topic, {}), cluster.held.get(topic, {})
+        then = plan.held.get(topic, {})
         for number, target in sorted(its.items()):
-            before = undo.get(topic, {}).get(number, ())
+            before = plan.before.get(topic, {}).get(number, ())
+            copies = then.get(number, before)
             replicas = now.get(number, ())
-            members = held.get(number, replicas)
-            added = set(target).difference(before)
+            added = set(target).difference(copies)
             partitions += 1
             moves += len(added)
+            state, members = _state(replicas, target, before, in_flight=number in held), replicas
+            if number in held:
+                members = held[number]
+            elif listed and _on_its_way(replicas, target, copies):
+                state, members = "in progress", copies
+            elif listed and _on_its_way(replicas, before, copies):
+                state, members = "not started", copies
             moves_done += len(added.intersection(members))
-            state = _state(replicas, target, before, in_flight=number in held)
             if state != "done":
                 name = TopicPartition(topic, number)
                 unfinished.append(PartitionStanding(name, replicas, target, state))
@@ -114,4 +138,15 @@ def stand(cluster: Cluster, plan: Assignment, undo: Assignment) -> Standing:
 def _state(replicas: Replicas, target: Replicas, before: Replicas, *, in_flight: bool) -> State:
     if replicas == target:
         return "in progress" if in_flight else "done"
-    return "not started" if replicas == before and not in_flight else "elsewhere"
+    return "not started" if replicas == before else "elsewhere"
+
+
+def _on_its_way(replicas: Replicas, to: Replicas, copies: Replicas) -> bool:
+    """Whether a list is what Kafka shows in mid-move: the target and what is being removed.
+
+    The order tells only where the move adds nothing, for old releases do not keep to it.
+    """
+    together = set(to).union(copies)
+    if len(replicas) <= len(to) or set(replicas) != together:
+        return False
+    return together != set(copies) or replicas[: len(to)] == to

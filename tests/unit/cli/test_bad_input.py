@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from tests.unit.cli.runs import Inputs
 
 GOOD = entry()
+ID = "an integer from 0 to 2147483647"
+LIST = "replicas must be a list of broker ids from 0 to 2147483647"
+SIZE = "must be a whole number of bytes from 0 to 9223372036854775807"
 
 
 def lines(*entries: str) -> str:
@@ -28,30 +33,55 @@ def lines(*entries: str) -> str:
         ('{"version":1,\n"partitions":[{"topic":"t"', ":2: not JSON: Expecting ',' delimiter at"),
         ('{"version":1,\n"partitions":[{"top', "(the file ends too early)"),
         ("hello", ":1: not JSON: Expecting value at column 1"),
-        ("[" * 200_000, "not JSON: "),
-        (f'{{"version": {"1" * 5000}}}', "not JSON: Exceeds the limit"),
+        ("[" * 200_000, ": not JSON that can be read: nested too deeply\n"),
+        (
+            f'{{"version":\n{"1" * 5000}}}',
+            ":2: not JSON that can be read: a number has more than 4300 digits\n",
+        ),
         ("[]", ":1: the document must be an object"),
         ('\n{"version":\n2}', ":3: version must be 1, not 2"),
         ('{"version":1}', ":1: partitions must be a list"),
         (lines("7"), ":2: partitions[0] must be an object"),
         (b'{"version":1,\n"x":"\xff"}', ":2: not UTF-8 text: invalid start byte"),
-        ("{}".encode("utf-16"), ":1: not UTF-8 text"),
-        (assignment(entry(topic="")), "partitions[0]: topic must be a name"),
-        (assignment(GOOD | {"topic": 3}), "partitions[0]: topic must be a name"),
-        (assignment(entry(partition=-1)), "partition must be an integer from 0"),
-        (assignment(GOOD | {"partition": True}), "partition must be an integer from 0"),
-        (assignment(GOOD | {"partition": "0"}), "partition must be an integer from 0"),
-        (assignment(GOOD | {"partition": 1.0}), "partition must be an integer from 0"),
+        ("{}".encode("utf-16"), ":1: looks like UTF-16; save it as UTF-8"),
+        ("{}".encode("utf-16-le"), ":1: looks like UTF-16; save it as UTF-8"),
+        ("{}".encode("utf-16-be"), ":1: looks like UTF-16; save it as UTF-8"),
+        (assignment(entry(topic="")), 'partitions[0]: topic must be a name, not ""'),
+        (assignment(GOOD | {"topic": 3}), "partitions[0]: topic must be a name, not 3"),
+        (assignment(entry(partition=-1)), f"partition must be {ID}, not -1"),
+        (assignment(GOOD | {"partition": True}), f"partition must be {ID}, not true"),
+        (assignment(GOOD | {"partition": "0"}), f'partition must be {ID}, not "0"'),
+        (assignment(GOOD | {"partition": 1.0}), f"partition must be {ID}, not 1.0"),
+        (assignment(GOOD | {"partition": float("nan")}), f"partition must be {ID}, not NaN"),
         (
             assignment(GOOD, entry(partition=2**31)),
-            "partitions[1] (t): partition is above 2147483647",
+            f"partitions[1] (t): partition must be {ID}, not 2147483648",
         ),
-        (assignment(entry(replicas=[])), "replicas must be a list of broker ids from 0"),
-        (assignment(entry(replicas=[1, -2])), "replicas must be a list of broker ids from 0"),
-        (assignment(entry(replicas=[1, True])), "replicas must be a list of broker ids from 0"),
-        (assignment(entry(replicas=[1, None])), "replicas must be a list of broker ids from 0"),
-        (assignment(entry(replicas="1,2")), "replicas must be a list of broker ids from 0"),
-        (assignment(entry(replicas=[1, 1])), "replicas names a broker twice"),
+        (assignment(entry(replicas=[])), f"{LIST}, not []"),
+        (assignment(entry(replicas="1,2")), f'{LIST}, not "1,2"'),
+        (assignment(entry(replicas=[1, -2])), f"{LIST}, but holds -2"),
+        (assignment(entry(replicas=[1, True])), f"{LIST}, but holds true"),
+        (assignment(entry(replicas=[1, None])), f"{LIST}, but holds null"),
+        (assignment(entry(replicas=[1, 3.0])), f"{LIST}, but holds 3.0"),
+        (assignment(entry(replicas=[1, [2]])), f"{LIST}, but holds a list"),
+        (assignment(entry(replicas=[1, 2**31])), f"{LIST}, but holds 2147483648"),
+        (lines('{"topic":"t","partition":0,"replicas":[1,\n-2]}'), ":3: partitions[0] (t-0): repl"),
+        (assignment(entry(replicas=[1, 1])), "replicas names a broker twice: 1"),
+        (
+            (
+                '{"version":1,"partitions":[\n{"topic":"t","partition":0,"replicas":[1]}],'
+                '\n"partitions":[]}'
+            ),
+            ':3: key "partitions" appears twice',
+        ),
+        (
+            lines(
+                '{"topic":"partition:","partition":0,"replicas":[1]}',
+                '{"topic":"t","p\\u0061rtition":0,\n"partition":1,"replicas":[1]}',
+                '{"topic":"u","partition":1,"replicas":[1]}',
+            ),
+            ':4: key "partition" appears twice',
+        ),
         (
             lines(
                 '{"topic":"t","partition":0,"replicas":[1]}',
@@ -77,6 +107,10 @@ def lines(*entries: str) -> str:
         (
             assignment(entry(replicas=[7, 8, 9])),
             "replicas names broker 7, which {brokers} does not list (2 more brokers are missing",
+        ),
+        (
+            assignment(entry(replicas=[1, 8, 9])),
+            "replicas names broker 8, which {brokers} does not list (1 more broker is missing",
         ),
     ],
 )
@@ -109,6 +143,7 @@ def test_an_assignment_that_is_none(inputs: Inputs, content: Any, message: str) 
         ([{"id": 1, "live": None}], "[0].live (broker 1) must be true or false, not null"),
         ('[{"id":1},\n{"id":2},\n{"id":1}]', ":3: [2].id: broker 1 is listed twice"),
         ('[{"id":1,\n"id":2}]', ':2: key "id" appears twice'),
+        ('[{"id":1,\n"id":2},\n{"id":3}]', ':2: key "id" appears twice'),
         ([{"id": "x" * 90}], f'not "{"x" * 59}...'),
     ],
 )
@@ -132,13 +167,17 @@ def test_brokers_that_are_none(inputs: Inputs, content: Any, message: str) -> No
         ({"t": {"\u0661": 7}}, "is not a partition number"),
         (
             '{"t": {"0": 1,\n"1": -7}}',
-            ':2: "t": size of partition 1 must be a whole number of bytes from 0, not -7',
+            f':2: "t": size of partition 1 {SIZE}, not -7',
         ),
-        ({"t": {"0": 1.5}}, "size of partition 0 must be a whole number of bytes from 0, not 1.5"),
+        ({"t": {"0": 1.5}}, f"size of partition 0 {SIZE}, not 1.5"),
         ({"t": {"0": True}}, "size of partition 0 must be a whole number of bytes"),
         ({"t": {"0": None}}, "size of partition 0 must be a whole number of bytes"),
-        ({"t": {"0": {}}}, "must be a whole number of bytes from 0, not an object"),
+        ({"t": {"0": {}}}, f"{SIZE}, not {{}}"),
+        ({"t": {"0": {"a": 1}}}, f"{SIZE}, not an object"),
+        ({"t": {"0": 2**63}}, f"{SIZE}, not 9223372036854775808"),
+        ({"t": {"0": int("9" * 400)}}, f"{SIZE}, not {'9' * 60}..."),
         ('{"t": {"0": 1},\n"t": {"0": 2}}', ':2: key "t" appears twice'),
+        ('{"t": {"0": 1},\n"t": {"0": 2},\n"u": {"t": 1}}', ':2: key "t" appears twice'),
     ],
 )
 def test_sizes_that_are_none(inputs: Inputs, content: Any, message: str) -> None:
@@ -236,6 +275,11 @@ def test_flags_that_do_not_go_together(options: tuple[str, ...], message: str) -
         ),
         (("--replication-factor", "t=2", "--pin", "t"), "topic t is pinned and is to get another"),
         (("--throttle", "fast"), "'fast' is not a quantity"),
+        (("--throttle", "9223372036854775808"), "is more than 9223372036854775807 bytes"),
+        (("--throttle", "9" * 5000), "... is too long for a number of bytes"),
+        (("--max-bytes-per-broker", "9e99"), "is more than 9223372036854775807 bytes"),
+        (("--out", ""), "--out needs the name of a folder"),
+        (("--out", " "), "--out needs the name of a folder"),
         (("--throttle", "50MB"), "'50MB' is not a quantity"),
         (("--throttle", "-1"), "'-1' is negative"),
         (("--throttle", "50m"), "'50m' is no whole number of bytes: m are thousandths"),
@@ -285,6 +329,51 @@ def test_an_out_folder_that_cannot_be(inputs: Inputs) -> None:
         assert result.exit_code == 2
         assert reason in result.stderr
         assert not result.stdout
+
+
+def test_standard_input_that_is_closed(inputs: Inputs) -> None:
+    command = f"{sys.executable} -m broker_operator plan --assignment - --brokers b.json <&-"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=inputs.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard input: cannot be read: it is closed\n"
+
+
+def test_an_input_is_not_overwritten(inputs: Inputs) -> None:
+    assert inputs.plan("--out", inputs.out).exit_code == 0
+    before = {path: path.read_bytes() for path in inputs.folder.rglob("*.json")}
+    for name in ("target.json", "batches/0001.json"):
+        read = inputs.out / name
+        result = run("plan", "--assignment", read, "--brokers", inputs.brokers, "--out", inputs.out)
+        assert result.exit_code == 2
+        assert f"{read} is read, and would be replaced" in result.stderr
+    assert {path: path.read_bytes() for path in inputs.folder.rglob("*.json")} == before
+
+
+@pytest.mark.parametrize("report", [None, "[]", "7", "{", {"name": "mine"}])
+@pytest.mark.parametrize("name", ["plan.json", "undo.json", "target.json", "batches"])
+def test_files_of_somebody_else_are_left_alone(inputs: Inputs, name: str, report: Any) -> None:
+    inputs.out.mkdir()
+    if name == "batches":
+        (inputs.out / name).mkdir()
+    else:
+        write(inputs.out / name, "mine")
+    if report is not None:
+        write(inputs.out / "report.json", report)
+    for options in ((), ("--remove", "9")):
+        result = inputs.plan("--out", inputs.out, *options)
+        assert result.exit_code == 2
+        assert f"holds {name} beside no report.json of a plan; move it away" in result.stderr
+    assert name == "batches" or (inputs.out / name).read_text() == "mine"
+
+
+def test_a_report_of_somebody_else_is_left_alone(inputs: Inputs) -> None:
+    inputs.out.mkdir()
+    write(inputs.out / "report.json", {"tests": 7})
+    result = inputs.plan("--out", inputs.out)
+    assert result.exit_code == 2
+    assert "holds report.json of somebody else" in result.stderr
 
 
 def test_a_batches_folder_of_somebody_else_is_left_alone(inputs: Inputs) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_operator.cli.locate import line_of
+from broker_operator.cli.locate import line_of, line_of_repeated
 
 TEXT = """
 {
@@ -58,3 +58,17 @@ def test_every_entry_of_a_list_is_found(entries: list[Any], data: st.DataObject)
     index = data.draw(st.integers(0, len(entries) - 1))
     text = "[" + "\n,\n".join(json.dumps(entry) for entry in entries) + "]"
     assert line_of(text, (index,)) == 1 + 2 * index
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"a":1,\n"a":2}', 2),
+        ('[{"a": "a",\n"b": {"a":\n1},\n"a" : 2},\n{"a": 1, "a": 2}]', 4),
+        ('{"{": "}",\n"x\\"y": 1,\n"x\\u0022y": 1,\n"{": 1}', 3),
+        ('{"a": {"b": 1}, "b": ["a", "a"],\n"c": {"c": 0,\n"c"\n:0}}', 3),
+        ('{"a": 1}', 1),
+    ],
+)
+def test_the_line_of_a_key_that_is_there_twice(text: str, line: int) -> None:
+    assert line_of_repeated(text) == line

@@ -5,11 +5,15 @@ import gc
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from broker_operator.cli import live
+from broker_operator.cli.cluster import Cluster
+from broker_operator.core.model import Broker
 from broker_operator.core.planner import from_json
 from tests.unit.cli.runs import assignment, brokers, entry, run, skewed, write
 
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.json")}
 
 
 def test_what_is_written(inputs: Inputs) -> None:
@@ -98,6 +106,7 @@ def test_no_partitions_at_all(inputs: Inputs) -> None:
 )
 def test_refusals(inputs: Inputs, options: tuple[str, ...], reason: str, words: str) -> None:
     assert inputs.plan("--out", inputs.out).exit_code == 0
+    earlier = content(inputs.out)
     result = inputs.plan(*options, "--out", inputs.out)
     assert result.exit_code == 3
     assert words in result.stderr
@@ -105,7 +114,9 @@ def test_refusals(inputs: Inputs, options: tuple[str, ...], reason: str, words: 
     report = inputs.written("report.json")
     assert report["reason"] == reason
     assert report["refused"] in result.stderr
-    assert names(inputs.out) == ["report.json"], "no plan of before may be taken for this one's"
+    assert sorted(path.name for path in inputs.out.iterdir()) == ["previous", "report.json"]
+    assert content(inputs.out / "previous") == earlier
+    assert f"The earlier plan is now in {inputs.out}/previous\n" in result.stderr
     shown = inputs.plan(*options, "--format", "json")
     assert shown.exit_code == 3
     assert json.loads(shown.stdout) == report
@@ -184,6 +195,158 @@ def test_a_write_that_fails_half_way_leaves_the_old_plan_whole(
     assert "cannot be written: No space left on device" in result.stderr
     assert {path: path.read_bytes() for path in inputs.out.rglob("*.json")} == before
     assert not list(inputs.out.glob(".*"))
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_exchange_that_fails_half_way_is_taken_back(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    inputs.plan("--out", inputs.out)
+    before = content(inputs.out)
+    rename = Path.rename
+
+    for last in range(1, 8 if refused else 11):
+        left = last
+
+        def broken(path: Path, to: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return rename(path, to)
+
+        monkeypatch.setattr(Path, "rename", broken)
+        result = inputs.plan("--out", inputs.out, *(("--remove", "9") if refused else ()))
+        monkeypatch.setattr(Path, "rename", rename)
+        assert result.exit_code == 2, last
+        assert "cannot be written: Input/output error" in result.stderr
+        assert content(inputs.out) == before
+        assert sorted(names(inputs.out)) == sorted({*before, "batches"})
+
+
+def test_no_plan_is_lost_however_often_one_is_refused(inputs: Inputs) -> None:
+    undo = []
+    for limit in ("1", "2", "3"):
+        inputs.plan("--out", inputs.out, "--max-moves-per-broker", limit)
+        undo.append(content(inputs.out)["report.json"])
+        for _ in range(2):
+            assert inputs.plan("--out", inputs.out, "--remove", "9").exit_code == 3
+    kept = content(inputs.out)
+    assert [
+        kept["previous/report.json"],
+        kept["previous-2/report.json"],
+        kept["previous-3/report.json"],
+    ] == undo
+    assert "previous-4/report.json" not in kept
+
+
+def test_what_killed_runs_have_left_is_cleaned_up(inputs: Inputs) -> None:
+    fresh, stale, moved = (inputs.out / f".broker-operator-{n}" for n in ("fresh", "x", "y"))
+    for folder in (fresh, stale / "old", stale / "new", moved / "old"):
+        folder.mkdir(parents=True)
+    write(moved / "old" / "undo.json", "mine")
+    for folder in (stale, moved):
+        os.utime(folder, (0, 0))
+    assert inputs.plan("--out", inputs.out).exit_code == 0
+    assert list(inputs.out.glob(".*")) == [fresh]
+    assert content(inputs.out)["previous/undo.json"] == b"mine"
+
+
+def test_what_a_failed_exchange_cannot_put_back_is_kept(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs.plan("--out", inputs.out)
+    before = content(inputs.out)
+    rename = Path.rename
+
+    def broken(path: Path, to: Path) -> Path:
+        if path.name == "plan.json" or to == inputs.out / "report.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    assert inputs.plan("--out", inputs.out).exit_code == 2
+    (kept,) = inputs.out.glob(".broker-operator-*/old/report.json")
+    assert kept.read_bytes() == before["report.json"]
+
+
+def half_way() -> Cluster:
+    """Return a cluster of which two partitions are on their way, with no copy made."""
+    now = from_json(json.dumps(skewed()))
+    now["t"][0], now["u"][0] = (4, 2, 3), (1, 3, 2)
+    held = {"t": {0: (1, 2, 3)}, "u": {0: (1, 2, 3)}}
+    return Cluster(now, tuple(Broker(b, "abc"[(b - 1) % 3]) for b in (1, 2, 3, 4)), held)
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_partitions_that_are_half_way(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(live, "read_kafka", lambda _bootstrap: half_way())
+    plan = ("plan", "--bootstrap", "h:1", "--out", inputs.out)
+    result = run(*plan, "--format", form)
+    assert result.exit_code == 0
+    shown = result.stdout if form == "table" else result.stderr
+    assert "note: 2 partitions are half-way through a move now, " in " ".join(shown.split())
+    assert "--execute needs --additional while moves run" in " ".join(shown.split())
+    report = inputs.written("report.json")
+    assert [entry["held"] for entry in report["half_way"]] == [[1, 2, 3], [1, 2, 3]]
+    found = run("verify", "--plan", inputs.out, "--bootstrap", "h:1", "--format", "json")
+    standing = json.loads(found.stdout)
+    assert standing["moves"] == report["moves"]
+    assert standing["moves_done"] == standing["elsewhere"] == standing["done"] == 0
+    target = from_json((inputs.out / "target.json").read_text())
+    finished = replace(half_way(), assignment=target, held={})
+    monkeypatch.setattr(live, "read_kafka", lambda _bootstrap: finished)
+    found = run("verify", "--plan", inputs.out, "--bootstrap", "h:1", "--format", "json")
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["moves_done"] == report["moves"]
+    # Copies on their way to pinned topics are none of the plan's moves.
+    monkeypatch.setattr(live, "read_kafka", lambda _bootstrap: half_way())
+    run(*plan, "--pin", "t")
+    found = run("verify", "--plan", inputs.out, "--bootstrap", "h:1", "--format", "json")
+    assert json.loads(found.stdout)["moves"] == inputs.written("report.json")["moves"]
+
+
+def test_limits_that_are_none(inputs: Inputs) -> None:
+    result = inputs.plan("--max-bytes-per-broker", "1")
+    assert "note: --max-bytes-per-broker has no effect: no size is known" in result.stdout
+    path = write(inputs.folder / "s.json", {t: {str(n): 1000 for n in range(6)} for t in "tu"})
+    result = inputs.plan("--max-bytes-per-broker", "1", "--sizes", path)
+    assert "note:" not in result.stdout
+    assert (
+        inputs.report("--sizes", path, "--max-bytes-per-broker", "0")["batches"]
+        == inputs.report("--sizes", path)["batches"]
+    )
+
+
+def test_the_largest_numbers_there_can_be(inputs: Inputs) -> None:
+    most = 2**63 - 1
+    path = write(inputs.folder / "s.json", {t: {str(n): most for n in range(6)} for t in "tu"})
+    for throttle in ("1", str(most)):
+        result = inputs.plan("--sizes", path, "--throttle", throttle, "--out", inputs.out)
+        assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "end", ["\n\nProposed partition reassignment configuration\n{}\n", "\n", ""]
+)
+def test_what_generate_prints(inputs: Inputs, end: str) -> None:
+    wanted = inputs.report()
+    text = "Warning: x\nCurrent partition replica assignment\n"
+    write(inputs.assignment, f"{text}{json.dumps(skewed())}{end}")
+    assert inputs.report("--out", inputs.out)["hash"] == wanted["hash"]
+    verified = run("verify", "--plan", inputs.out, "--assignment", inputs.assignment)
+    assert "6 not started" in verified.stdout
+    write(inputs.assignment, f'{text}{{"version":2}}{end}')
+    assert f"{inputs.assignment}:3: version must be 1, not 2" in inputs.plan().stderr
+
+
+def test_nobody_is_left(inputs: Inputs) -> None:
+    result = inputs.plan("--remove", "1,2,3,4")
+    assert "all 4 live brokers are removed of the 4 known" in result.stderr
+    write(inputs.brokers, brokers(1, 2, 3, 4, dead=(1, 2, 3, 4)))
+    assert "no broker lives of the 4 known" in inputs.plan().stderr
 
 
 def test_other_files_in_the_folder_stay(inputs: Inputs) -> None:

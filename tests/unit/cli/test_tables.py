@@ -6,19 +6,21 @@ import pty
 import subprocess
 import sys
 import time
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
 from broker_operator.cli.output import progress as progress_module
+from broker_operator.cli.output import screen
 from broker_operator.cli.output.progress import progress
-from broker_operator.cli.output.screen import can_show
+from broker_operator.cli.output.screen import can_show, shortened
+from broker_operator.cli.output.tables import _left_out
 from tests.unit.cli.runs import assignment, entry, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.cli.runs import Inputs
 
 
@@ -84,12 +86,107 @@ def test_300_brokers_stay_readable(inputs: Inputs, racks: int) -> None:
     assert result.exit_code == 0
     assert widest(result.stdout) <= 100
     assert len(result.stdout.splitlines()) < 85
-    assert "more brokers change less than these; report.json and --format json" in result.stdout
-    assert ("more racks change less" in result.stdout) == (racks == 300)
+    assert "more brokers change as much as these or less; report.json" in result.stdout
+    assert ("more racks change as much" in result.stdout) == (racks == 300)
     assert "…" not in result.stdout
     assert " 300 " in result.stdout
     assert "  17 " in result.stdout
-    assert ("europe-w~" in result.stdout) == (racks > 0)
+    assert ("europe-west-" in result.stdout) == (racks > 0)
+
+
+def test_zones_can_be_told_apart(inputs: Inputs) -> None:
+    zones = ["us-east-1a", "us-east-1b", "ap-northeast-somewhere-3a", "ap-northeast-somewhere-3b"]
+    write(inputs.brokers, [{"id": b, "rack": zone} for b, zone in enumerate(zones, 1)])
+    shown = inputs.plan().stdout
+    for zone in ("us-east-1a", "us-east-1b", "ap-northea~ewhere-3a", "ap-northea~ewhere-3b"):
+        assert shown.count(f" {zone} ") == 1
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_a_narrow_terminal_gets_every_number(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    sizes = {t: {str(n): 2**30 for n in range(6)} for t in "tu"}
+    zones = [{"id": b, "rack": f"us-east-1{'abcd'[b - 1]}"} for b in (1, 2, 3, 4)]
+    write(inputs.brokers, zones)
+    path = write(inputs.folder / "s.json", sizes)
+    monkeypatch.setattr(screen, "WIDTH", width)
+    shown = inputs.plan("--sizes", path).stdout
+    row = next(line for line in shown.splitlines() if "new" in line)
+    for number in (" 0→9 ", " 0→3 ", " 9.0 GiB     0 B"):
+        assert number in row
+    assert "…" not in shown.partition("broker ")[2]
+    assert ("us-east-1d" in row) == (width >= 60)
+    assert ("██" in row) == (width >= 80)
+
+
+def test_racks_that_stand_in_the_way_are_said(inputs: Inputs) -> None:
+    write(inputs.assignment, assignment(*(entry("t", n, [1, 2]) for n in range(6))))
+    write(inputs.brokers, [{"id": 1, "rack": "a"}, {"id": 2, "rack": "b"}, {"id": 3, "rack": "b"}])
+    assert "The rack rule allows no better balance" in inputs.plan().stdout
+    write(inputs.brokers, [{"id": 1}, {"id": 2}, {"id": 3}])
+    assert "rack rule" not in inputs.plan().stdout
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_an_output_that_is_full(inputs: Inputs, form: str) -> None:
+    inputs.plan("--out", inputs.out)
+    source = ["--assignment", str(inputs.assignment), "--format", form]
+    commands: list[list[str]] = [
+        ["plan", *source, "--brokers", str(inputs.brokers)],
+        ["verify", *source, "--plan", str(inputs.out)],
+    ]
+    for command in commands:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "broker_operator", *command],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        assert done.stderr == "Error: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_an_output_that_nobody_reads_any_more(inputs: Inputs, form: str) -> None:
+    read, wrote = os.pipe()
+    os.close(read)
+    options = [*map(str, inputs.options), "--format", form]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "broker_operator", "plan", *options],
+            stdout=wrote,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(wrote)
+    assert done.returncode == 141
+    assert not done.stderr
+
+
+def test_ctrl_c(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_request: object) -> None:
+        raise KeyboardInterrupt
+
+    module = import_module("broker_operator.cli.plan")
+    monkeypatch.setattr(module, "make_plan", interrupt)
+    result = inputs.plan("--out", inputs.out)
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted.\n"
+
+
+def test_one_that_is_left_out_is_one() -> None:
+    out = io.StringIO()
+    _left_out(1, "rack", Console(file=out, width=100))
+    assert out.getvalue().startswith("1 more rack changes as much")
+
+
+def test_the_middle_of_a_name_is_left_out() -> None:
+    assert shortened("abc", 3) == "abc"
+    assert shortened("abcdefg-17", 6) == "abc~17"
 
 
 def test_a_terminal_that_knows_ascii_alone_is_spared(inputs: Inputs) -> None:

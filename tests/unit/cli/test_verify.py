@@ -7,7 +7,7 @@ import pytest
 
 from broker_operator.cli import live
 from broker_operator.cli.cluster import Cluster
-from broker_operator.cli.standing import stand
+from broker_operator.cli.standing import MadePlan, stand
 from broker_operator.core.model import Broker
 from broker_operator.core.planner import from_json
 from tests.unit.cli.runs import assignment, entry, run, write
@@ -157,7 +157,7 @@ def test_files_that_do_not_belong_together(
         ((1, 3), None, "done", 1),
         ((3, 1), None, "elsewhere", 1),
         ((1, 4), (1, 2), "elsewhere", 0),
-        ((1, 2), (1, 3), "elsewhere", 1),
+        ((1, 2), (1, 3), "not started", 1),
     ],
 )
 def test_states_of_a_partition(
@@ -165,7 +165,109 @@ def test_states_of_a_partition(
 ) -> None:
     """The plan takes it from 1, 2 to 1, 3; `held` are full copies while it is in flight."""
     cluster = Cluster({"t": {0: now}}, held={"t": {0: held}} if held else {})
-    found = stand(cluster, {"t": {0: (1, 3)}}, {"t": {0: (1, 2)}})
+    found = stand(cluster, MadePlan({"t": {0: (1, 3)}}, {"t": {0: (1, 2)}}))
     assert found.complete is (state == "done")
     assert [part.state for part in found.unfinished] == ([] if found.complete else [state])
     assert (found.moves, found.moves_done) == (1, moved)
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "moved"),
+    [
+        ((1, 2), "not started", 0),
+        ((3, 4, 1, 2), "in progress", 0),
+        ((1, 2, 3, 4), "in progress", 0),
+        ((3, 4, 2), "elsewhere", 2),
+        ((3, 4), "done", 2),
+    ],
+)
+def test_a_list_of_kafkas_in_mid_move(now: tuple[int, ...], state: str, moved: int) -> None:
+    """The plan takes it from 1, 2 to 3, 4; the list has what is removed as well."""
+    plan = MadePlan({"t": {0: (3, 4)}}, {"t": {0: (1, 2)}})
+    found = stand(Cluster({"t": {0: now}}), plan, listed=True)
+    assert [part.state for part in found.unfinished] == ([] if found.complete else [state])
+    assert (found.moves, found.moves_done) == (2, moved)
+
+
+@pytest.mark.parametrize(
+    ("now", "state"),
+    [
+        ((2, 1, 3), "in progress"),
+        ((3, 1, 2), "elsewhere"),
+        ((1, 2, 3), "not started"),
+        ((2, 1), "done"),
+    ],
+)
+def test_a_list_that_only_shrinks_is_told_by_its_order(now: tuple[int, ...], state: str) -> None:
+    plan = MadePlan({"t": {0: (2, 1)}}, {"t": {0: (1, 2, 3)}})
+    found = stand(Cluster({"t": {0: now}}), plan, listed=True)
+    assert [part.state for part in found.unfinished] == ([] if found.complete else [state])
+    assert found.moves == found.moves_done == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "moved"),
+    [
+        ((3, 2, 1), "not started", 0),
+        ((3, 2), "not started", 1),
+        ((3, 4, 1, 2), "in progress", 0),
+        ((3, 4), "done", 2),
+    ],
+)
+def test_a_list_of_a_partition_that_was_half_way(
+    now: tuple[int, ...], state: str, moved: int
+) -> None:
+    """It was on its way from 1, 2 to 3, 2 when the plan was made, which takes it to 3, 4."""
+    plan = MadePlan({"t": {0: (3, 4)}}, {"t": {0: (3, 2)}}, {"t": {0: (1, 2)}})
+    found = stand(Cluster({"t": {0: now}}), plan, listed=True)
+    assert [part.state for part in found.unfinished] == ([] if found.complete else [state])
+    assert (found.moves, found.moves_done) == (2, moved)
+
+
+def test_a_file_in_mid_move(planned: Inputs) -> None:
+    now = from_json(planned.assignment.read_text())
+    plan = from_json((planned.out / "plan.json").read_text())
+    for topic, its in plan.items():
+        for number, target in its.items():
+            now[topic][number] = tuple(dict.fromkeys((*target, *now[topic][number])))
+    path = write(
+        planned.folder / "now.json",
+        assignment(*(entry(t, n, list(r)) for t, its in now.items() for n, r in its.items())),
+    )
+    found = verify(planned, "--assignment", path)
+    assert found.exit_code == 1
+    assert "0 done, 6 in progress, 0 not started, 0 elsewhere, of 6." in found.stdout
+    assert "Moves: 0 done of 6." in found.stdout
+
+
+def test_names_as_long_as_they_get(inputs: Inputs) -> None:
+    many = assignment(*(entry("long-topic" * 24 + "-the-end", n, [1, 2, 3]) for n in range(6)))
+    write(inputs.assignment, many)
+    inputs.plan("--out", inputs.out)
+    shown = verify(inputs, "--assignment", inputs.assignment).stdout
+    rows = [line for line in shown.splitlines() if line.startswith("long-topic")]
+    assert rows
+    assert all("~" in row and "the-end-" in row and " not started 1,2,3 " in row for row in rows)
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", "[" * 100_000])
+def test_a_folder_without_a_report(planned: Inputs, content: str | None) -> None:
+    (planned.out / "report.json").unlink()
+    if content is not None:
+        write(planned.out / "report.json", content)
+    found = verify(planned, "--assignment", planned.assignment)
+    assert found.exit_code == 1
+    words = "report.json is no report of a plan: files of the plan may be missing"
+    assert words in " ".join(found.stdout.split())
+    found = verify(planned, "--assignment", planned.assignment, "--format", "json")
+    assert words in found.stderr
+    assert json.loads(found.stdout)["moves"] == 6
+
+
+@pytest.mark.parametrize("half_way", [7, [7], [{}], [{"topic": "t", "partition": "x"}]])
+def test_a_report_that_somebody_has_edited(planned: Inputs, half_way: Any) -> None:
+    write(planned.out / "report.json", {"refused": None, "half_way": half_way})
+    found = verify(planned, "--assignment", planned.assignment)
+    assert found.exit_code == 2
+    assert "report.json: half_way is not as a plan has written it" in found.stderr

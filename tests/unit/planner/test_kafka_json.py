@@ -7,6 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker_operator.core.planner import AssignmentFormatError, from_json, to_json
+from broker_operator.core.planner.kafka_json import (
+    MAX_ID,
+    NotJsonError,
+    RepeatedKeyError,
+    quote,
+)
 
 
 def test_an_assignment_is_written_sorted_and_compact() -> None:
@@ -22,8 +28,8 @@ def test_an_assignment_is_written_sorted_and_compact() -> None:
     st.dictionaries(
         st.text(min_size=1, max_size=9),
         st.dictionaries(
-            st.integers(0),
-            st.lists(st.integers(0), min_size=1, max_size=5, unique=True).map(tuple),
+            st.integers(0, MAX_ID),
+            st.lists(st.integers(0, MAX_ID), min_size=1, max_size=5, unique=True).map(tuple),
             min_size=1,
             max_size=5,
         ),
@@ -50,7 +56,9 @@ def test_nothing_is_an_assignment_too() -> None:
         ({"topic": 7}, ("partitions", 1, "topic")),
         ({"partition": None}, ("partitions", 1, "partition")),
         ({"partition": 0}, ("partitions", 1)),
-        ({"replicas": [1, 1]}, ("partitions", 1, "replicas")),
+        ({"replicas": []}, ("partitions", 1, "replicas")),
+        ({"replicas": [1, 1]}, ("partitions", 1, "replicas", 1)),
+        ({"replicas": [1, 2, -1]}, ("partitions", 1, "replicas", 2)),
     ],
 )
 def test_a_refusal_knows_the_way_to_what_is_wrong(
@@ -95,9 +103,67 @@ def entry(**changes: object) -> str:
         ),
         (entry(replicas=[-1]), "partitions[1] (a-1): replicas must be a list of broker ids from 0"),
         (entry(replicas=[1, 1]), "partitions[1] (a-1): replicas names a broker twice"),
+        (
+            entry(partition=MAX_ID + 1),
+            "partitions[1] (a): partition must be an integer from 0 to 2",
+        ),
+        (entry(replicas=[MAX_ID + 1]), "partitions[1] (a-1): replicas must be a list of broker id"),
     ],
 )
 def test_what_is_no_assignment_is_refused_by_entry(text: str, message: str) -> None:
     with pytest.raises(AssignmentFormatError) as refused:
         from_json(text)
     assert str(refused.value).startswith(message)
+
+
+def test_what_is_no_json_has_the_parsers_words() -> None:
+    with pytest.raises(NotJsonError) as refused:
+        from_json("{")
+    assert isinstance(refused.value.error, json.JSONDecodeError)
+
+
+FIRST = '{"topic":"a","partition":0,"replicas":[1]}'
+TWICE = '{"topic":"a","partition":0,"topic":"b","replicas":[1]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f'{{"version":1,"partitions":[{FIRST}],"partitions":[]}}', "partitions"),
+        ('{"version":1,"version":1,"partitions":[]}', "version"),
+        (
+            '{"version":1,"partitions":[{"topic":"a","partition":0,"topic":"b","replicas":[1]}]}',
+            "topic",
+        ),
+        (
+            '{"version":1,"partitions":[{"topic":"a","partition":0,"\\u0074opic":"b","replicas":[1]}]}',
+            "topic",
+        ),
+        ('{"version":1,"partitions":[],"note":{"x":1,"x":2}}', "x"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(text: str, key: str) -> None:
+    with pytest.raises(RepeatedKeyError) as refused:
+        from_json(text)
+    assert refused.value.key == key
+    assert str(refused.value) == f'key "{key}" appears twice'
+
+
+def test_colons_elsewhere_do_no_harm() -> None:
+    named = FIRST.replace('"a"', '"a:b"')
+    text = f'{{"version":1,"note":{{"a":"::"}},"partitions":[{named}]}}'
+    assert from_json(text) == {"a:b": {0: (1,)}}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "null"),
+        ([], "[]"),
+        ([1], "a list"),
+        ({"a": 1}, "an object"),
+        ("x" * 90, '"' + "x" * 59 + "..."),
+    ],
+)
+def test_values_are_quoted_as_json(value: object, shown: str) -> None:
+    assert quote(value) == shown

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from broker_operator.api.quantity import format_bytes, format_seconds
 from broker_operator.cli.errors import printable
-from broker_operator.cli.output.screen import can_show, console, grid
+from broker_operator.cli.output.screen import (
+    can_show,
+    console,
+    grid,
+    natural_width,
+    print_whole,
+    shortened,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from broker_operator.core.planner.report import BrokerReport, RackReport, Report
 
@@ -19,8 +27,10 @@ MOST_ROWS = 40
 """Brokers or racks; of more, those that change most are shown."""
 SHOWN = 20
 
-_BAR = 12
-_NAME = 9
+_BARS = (12, 6, 0)
+"""Characters of the longest bar, from the widest table to the narrowest."""
+_NAMES = (20, 10, 4)
+"""Characters of a rack's name, likewise, once there are no bars."""
 
 _Row = TypeVar("_Row", "BrokerReport", "RackReport")
 
@@ -46,9 +56,9 @@ class _Style:
         self._block = "█" if fine else "#"
         self._arrow = "→" if fine else ">"
 
-    def bar(self, value: int, most: int) -> str:
+    def bar(self, value: int, most: int, width: int) -> str:
         """Return a bar for a value; whatever is not nothing is seen."""
-        return self._block * max(int(value > 0), round(_BAR * value / max(1, most)))
+        return self._block * max(int(value > 0), round(width * value / max(1, most)))
 
     def change(self, before: int, after: int) -> str:
         return f"{before}{self._arrow}{after}"
@@ -92,10 +102,22 @@ def _sentences(report: Report) -> list[str]:
             f"The sizes of {_count(report.partitions_without_size, 'partition')} are not known: "
             f"{counted}."
         )
+    if _held_by_racks(report):
+        lines.append("The rack rule allows no better balance of replicas.")
     lines.append(_batches(report))
     if report.pinned:
         lines.append(f"Not touched: {_count(len(report.pinned), 'pinned topic')}.")
     return lines
+
+
+def _held_by_racks(report: Report) -> bool:
+    """Whether racks alone can be why replicas are not even: nothing else stands in the way."""
+    if report.replica_spread <= 1 or not report.optimal or report.excluded or report.pinned:
+        return False
+    targets = [broker for broker in report.brokers if broker.target]
+    racks = {broker.rack for broker in targets}
+    even = len({broker.weight for broker in targets}) == 1
+    return even and None not in racks and len(racks) > 1
 
 
 def _batches(report: Report) -> str:
@@ -114,19 +136,24 @@ def _batches(report: Report) -> str:
 def _racks(report: Report, to: Console, style: _Style) -> None:
     racks = _most_changed(report.racks)
     most = max(max(r.replicas_before, r.replicas_after) for r in racks)
-    table = grid("rack", "replicas", "before", "after", "leaders", "bytes")
-    for column in (2, 3):
-        table.columns[column].justify = "left"
-    for rack in racks:
-        table.add_row(
-            _name(rack.rack or "(none)"),
-            style.change(rack.replicas_before, rack.replicas_after),
-            style.bar(rack.replicas_before, most),
-            style.bar(rack.replicas_after, most),
-            style.change(rack.leaders_before, rack.leaders_after),
-            format_bytes(rack.bytes_after),
-        )
-    to.print(table)
+
+    def make(bar: int, name: int) -> Table:
+        bars = ("before", "after") if bar else ()
+        table = grid("rack", "replicas", *bars, "leaders", "bytes")
+        for column in range(2, 2 + len(bars)):
+            table.columns[column].justify = "left"
+        for rack in racks:
+            drawn = [style.bar(n, most, bar) for n in (rack.replicas_before, rack.replicas_after)]
+            table.add_row(
+                shortened(rack.rack or "(none)", name),
+                style.change(rack.replicas_before, rack.replicas_after),
+                *(drawn if bar else ()),
+                style.change(rack.leaders_before, rack.leaders_after),
+                format_bytes(rack.bytes_after),
+            )
+        return table
+
+    _print_fitting(make, to)
     _left_out(len(report.racks) - len(racks), "rack", to)
 
 
@@ -134,24 +161,37 @@ def _brokers(report: Report, to: Console, style: _Style) -> None:
     brokers = _most_changed(report.brokers)
     most = max((max(b.replicas_before, b.replicas_after) for b in brokers), default=0)
     copied = ("in", "out") if report.bytes else ()
-    table = grid("broker", "rack", "", "replicas", "before", "after", "leaders", *copied)
-    for column in (1, 2, 4, 5):
-        table.columns[column].justify = "left"
-    table.columns[0].justify = "right"
-    for broker in brokers:
-        amounts = (format_bytes(broker.bytes_in), format_bytes(broker.bytes_out))
-        table.add_row(
-            str(broker.id),
-            _name(broker.rack or ""),
-            _state(broker, report),
-            style.change(broker.replicas_before, broker.replicas_after),
-            style.bar(broker.replicas_before, most),
-            style.bar(broker.replicas_after, most),
-            style.change(broker.leaders_before, broker.leaders_after),
-            *(amounts if copied else ()),
-        )
-    to.print(table)
+
+    def make(bar: int, name: int) -> Table:
+        bars = ("before", "after") if bar else ()
+        table = grid("broker", "rack", "", "replicas", *bars, "leaders", *copied)
+        for column in (1, 2, *range(4, 4 + len(bars))):
+            table.columns[column].justify = "left"
+        table.columns[0].justify = "right"
+        for broker in brokers:
+            counts = (broker.replicas_before, broker.replicas_after)
+            amounts = (format_bytes(broker.bytes_in), format_bytes(broker.bytes_out))
+            table.add_row(
+                str(broker.id),
+                shortened(broker.rack or "", name),
+                _state(broker, report),
+                style.change(*counts),
+                *([style.bar(count, most, bar) for count in counts] if bar else ()),
+                style.change(broker.leaders_before, broker.leaders_after),
+                *(amounts if copied else ()),
+            )
+        return table
+
+    _print_fitting(make, to)
     _left_out(len(report.brokers) - len(brokers), "broker", to)
+
+
+def _print_fitting(make: Callable[[int, int], Table], to: Console) -> None:
+    """Print the widest form of a table that fits. What has to go: bars first, numbers never."""
+    forms = [*((bar, _NAMES[0]) for bar in _BARS), *((0, name) for name in _NAMES[1:])]
+    tables = [make(*form) for form in forms]
+    fitting = (table for table in tables if natural_width(table, to) <= to.width)
+    print_whole(next(fitting, tables[-1]), to)
 
 
 def _most_changed(rows: Sequence[_Row]) -> list[_Row]:
@@ -167,7 +207,8 @@ def _most_changed(rows: Sequence[_Row]) -> list[_Row]:
 def _left_out(count: int, what: str, to: Console) -> None:
     if count:
         to.print(
-            f"{count} more {what}s change less than these; report.json and --format json have all."
+            f"{_count(count, f'more {what}')} {'changes' if count == 1 else 'change'} as much as "
+            "these or less; report.json and --format json have all."
         )
 
 
@@ -179,11 +220,6 @@ def _state(broker: BrokerReport, report: Report) -> str:
     if broker.id in report.excluded:
         return "excluded"
     return "new" if not broker.replicas_before and broker.replicas_after else ""
-
-
-def _name(rack: str) -> str:
-    text = printable(rack)
-    return text if len(text) <= _NAME else f"{text[: _NAME - 1]}~"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -12,7 +12,6 @@ stands for all of them, and the cost does not depend on how many partitions ther
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -65,7 +64,7 @@ class _Rack:
 
     Attributes:
         brokers: Indexes of its brokers.
-        most: Replicas that it can take; no end to it, unless all of its brokers are excluded.
+        most: Replicas that it can take.
         capacity: Its share of what is spread evenly, in proportion.
     """
 
@@ -75,8 +74,8 @@ class _Rack:
         """Take each broker's replicas now and how many of those here the caps let stay."""
         self.brokers = brokers
         self.capacity = sum((Fraction(1, problem.step[b]) for b in brokers), Fraction())
-        open_ = any(problem.receives[b] for b in brokers)
-        self.most = sys.maxsize if open_ else sum(counts[b] for b in brokers)
+        whole = len(problem.partitions)
+        self.most = sum(whole if problem.receives[b] else counts[b] for b in brokers)
         self._problem = problem
         self._counts = counts
         self._keepable = keepable
@@ -121,7 +120,9 @@ class _Rack:
         """Return the load up to which each replica adds no more than `price` to the squares."""
         problem = self._problem
         load = max(0, (price // problem.step[broker] + 1) // 2 - problem.fixed[broker])
-        return load if problem.receives[broker] else min(load, self._counts[broker])
+        # It can hold each partition only once, and only those it has if it is excluded.
+        most = len(problem.partitions) if problem.receives[broker] else self._counts[broker]
+        return min(load, most)
 
 
 def _racks(problem: Problem) -> tuple[list[_Rack], int]:

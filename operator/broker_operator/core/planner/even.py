@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 from broker_operator.core.planner.cycles import NOTHING, Arc, negative_cycles, without_repeats
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from broker_operator.core.planner.layout import Layout
 
 _ARCS = 60_000
 """Topics times brokers squared for which evenness is sought to the very end; of more topics the
 most uneven ones have their turn."""
+_LOOKS = 3_000_000
+"""Replicas that are looked at in this search at most: topics of thousands of partitions do not hold
+the plan up."""
 _TRIED = 100
-"""Other topics that are looked at for one trade, however many there are."""
+"""Other topics, and partitions of each, that are looked at for one trade."""
+_TRIES = 20_000
+"""Trades that are tried at most."""
 
 
 def even_out(layout: Layout) -> None:
@@ -28,12 +35,13 @@ def even_out(layout: Layout) -> None:
     for topic, spread in layout.spread.items():
         for giver in trades.givers(topic):
             relieved = True
-            while relieved and spread[giver] > 1:
+            while relieved and spread[giver] > 1 and trades.tries_left > 0:
                 relieved = trades.relieve(topic, giver)
-    topics = _most_uneven(layout, _ARCS // len(layout.load) ** 2)
-    if topics and layout.changed:
+    count = _ARCS // len(layout.load) ** 2
+    topics = _most_uneven(layout, count) if count and layout.changed else []
+    if topics:
         graph = _TopicGraph(layout, topics)
-        while cycles := negative_cycles(graph.rows):
+        while graph.looks_left > 0 and (cycles := negative_cycles(graph.rows)):
             for cycle in cycles:
                 graph.cancel(cycle)
 
@@ -41,7 +49,7 @@ def even_out(layout: Layout) -> None:
 def _most_uneven(layout: Layout, count: int) -> list[int]:
     """Return the topics whose replicas lie furthest apart, ascending."""
     gaps = {
-        topic: max(spread.values()) - min(spread[b] for b in range(len(layout.load)))
+        topic: max(spread.values()) - min(spread.get(b, 0) for b in range(len(layout.load)))
         for topic, spread in layout.spread.items()
     }
     return sorted(sorted(gaps, key=lambda topic: (-gaps[topic], topic))[:count])
@@ -67,41 +75,45 @@ class _TopicGraph:
                 for broker in layout.holders[partition]:
                     self._held[numbers[topic]][broker][partition] = None
         most = max((max(spread.values()) for spread in layout.spread.values()), default=0)
+        self.looks_left = _LOOKS
         nodes = (len(self._topics) + 1) * self._brokers
         self._move = nodes * max(layout.step) * (2 * most + 2 * nodes + 1)  # above all squares
         self._unit = 2 * nodes * self._move  # above all moves
         hubs = len(self._topics) * self._brokers
         self.rows: list[dict[int, tuple[int, int]]] = [{} for _ in range(hubs + self._brokers + 1)]
         for i in range(len(self._topics)):
-            self._refresh(i)
+            self._refresh(i, range(self._brokers))
 
     def cancel(self, cycle: list[Arc]) -> None:
         """Make the exchanges of a cycle, if nothing that it is made of has changed."""
         if all(self.rows[a.giver].get(a.taker) == (a.cost, a.partition) for a in cycle):
             arcs = [a for a in without_repeats(cycle, self._trade) if a.partition != NOTHING]
+            touched: dict[int, set[int]] = {}
             for arc in arcs:
-                giver, taker = arc.giver % self._brokers, arc.taker % self._brokers
+                i, giver, taker = (*divmod(arc.giver, self._brokers), arc.taker % self._brokers)
+                touched.setdefault(i, set()).update((*self._layout.holders[arc.partition], taker))
                 self._layout.exchange(arc.partition, giver, taker)
-                held = self._held[arc.giver // self._brokers]
-                del held[giver][arc.partition]
-                held[taker][arc.partition] = None
-            for i in {arc.giver // self._brokers for arc in arcs}:
-                self._refresh(i)
+                del self._held[i][giver][arc.partition]
+                self._held[i][taker][arc.partition] = None
+            for i, brokers in touched.items():
+                self._refresh(i, sorted(brokers))
 
-    def _refresh(self, i: int) -> None:
-        """Bring the arcs of one topic up to date, and those of the loads."""
+    def _refresh(self, i: int, brokers: Iterable[int]) -> None:
+        """Bring the arcs of one topic up to date that leave these brokers, and their loads."""
         topic, first = self._topics[i], i * self._brokers
         hubs, sink = len(self._topics) * self._brokers, len(self.rows) - 1
-        for broker, load in enumerate(self._layout.load):
+        for broker in brokers:
+            load = self._layout.load[broker]
             node, hub = first + broker, hubs + broker
             self.rows[node] = {hub: (self._rise(topic, broker), NOTHING)}
             self.rows[hub].pop(node, None)
-            if self._layout.spread[topic][broker]:
+            if self._layout.spread[topic].get(broker):
                 self.rows[hub][node] = (-self._rise(topic, broker, -1), NOTHING)
             self.rows[hub][sink] = (self._weigh(broker), NOTHING)
             self.rows[sink].pop(hub, None)
             if load:
                 self.rows[sink][hub] = (-self._weigh(broker, -1), NOTHING)
+            self.looks_left -= len(self._held[i][broker])
             row = self._layout.find_row(broker, self._held[i][broker])
             for taker, (moves, partition) in row.items():
                 self.rows[node][first + taker] = (self._move * moves, partition)
@@ -117,7 +129,7 @@ class _TopicGraph:
 
     def _rise(self, topic: int, broker: int, more: int = 0) -> int:
         """Return what one more of the topic costs on top of what the broker has and `more`."""
-        count = self._layout.spread[topic][broker] + more
+        count = self._layout.spread[topic].get(broker, 0) + more
         return self._layout.step[broker] * (2 * count + 1)
 
     def _trade(self, first: Arc, second: Arc) -> tuple[Arc, Arc] | None:
@@ -136,6 +148,7 @@ class _Trades:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self.tries_left = _TRIES
         self._brokers = range(len(layout.load))
         self._newcomers: dict[int, dict[int, dict[int, None]]] = {}
         self._topics: list[dict[int, None]] = [{} for _ in self._brokers]
@@ -153,25 +166,28 @@ class _Trades:
         if not mine:
             return False
         most = spread[giver] - 2
-        emptier = [b for b in self._brokers if spread[b] <= most]
-        for taker in sorted(emptier, key=spread.__getitem__):
-            gain = spread[giver] - spread[taker] - 1
+        emptier = [(spread.get(b, 0), b) for b in self._brokers if spread.get(b, 0) <= most]
+        for few, taker in sorted(emptier):
+            gain = spread[giver] - few - 1
             for other in islice(self._topics[taker], _TRIED):
-                loss = self._layout.spread[other][giver] - self._layout.spread[other][taker] + 1
+                its = self._layout.spread[other]
+                loss = its.get(giver, 0) - its[taker] + 1
                 if loss < gain:
-                    theirs = self._newcomers[other][taker]
-                    if self._trade(list(mine), giver, list(theirs), taker):
+                    self.tries_left -= 1
+                    if self._trade(mine, giver, self._newcomers[other][taker], taker):
                         return True
         return False
 
-    def _trade(self, mine: list[int], giver: int, theirs: list[int], taker: int) -> bool:
+    def _trade(self, mine: Iterable[int], giver: int, theirs: Iterable[int], taker: int) -> bool:
         """Swap the first two that may be swapped."""
-        mine = [partition for partition in mine if self._may_go(partition, giver, taker)]
-        theirs = [partition for partition in theirs if self._may_go(partition, taker, giver)]
-        if not mine or not theirs:
+        one = next((p for p in islice(mine, _TRIED) if self._may_go(p, giver, taker)), None)
+        if one is None:
             return False
-        self._go(mine[0], giver, taker)
-        self._go(theirs[0], taker, giver)
+        other = next((p for p in islice(theirs, _TRIED) if self._may_go(p, taker, giver)), None)
+        if other is None:
+            return False
+        self._go(one, giver, taker)
+        self._go(other, taker, giver)
         return True
 
     def _may_go(self, partition: int, giver: int, taker: int) -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from broker_operator.core.model import Assignment, Replicas
 
+MAX_ID = 2**31 - 1
+"""Kafka's broker ids and partition numbers are signed 32-bit integers."""
+
 _VERSION = 1
+_MAX_QUOTED = 60
 _FIELDS = itemgetter("topic", "partition", "replicas")
 
 
@@ -24,6 +31,30 @@ class AssignmentFormatError(ValueError):
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.path = path
+
+
+class NotJsonError(AssignmentFormatError):
+    """The text is no JSON, or none that can be read.
+
+    Attributes:
+        error: What the parser said.
+    """
+
+    def __init__(self, error: ValueError | RecursionError) -> None:
+        super().__init__(f"not JSON: {error}")
+        self.error = error
+
+
+class RepeatedKeyError(AssignmentFormatError):
+    """An object has a key twice; parsers take the last one and say nothing.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {json.dumps(key)} appears twice")
+        self.key = key
 
 
 def to_json(assignment: Assignment) -> str:
@@ -40,29 +71,57 @@ def from_json(text: str) -> dict[str, dict[int, Replicas]]:
     """Read an assignment. Keys it does not know, such as `log_dirs`, are ignored.
 
     Raises:
-        AssignmentFormatError: Not JSON, a wrong type, a negative id, an empty replica list, or a
-            partition or replica named twice.
+        AssignmentFormatError: A wrong type, an id below 0 or above MAX_ID, an empty replica list,
+            or a partition or replica named twice.
+        NotJsonError: Not JSON.
+        RepeatedKeyError: A key named twice.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AssignmentFormatError(f"not JSON: {error}") from error
+        raise NotJsonError(error) from error
     if not isinstance(document, dict):
         raise AssignmentFormatError("the document must be an object")
     version = document.get("version")
-    if not _is_count(version) or version != _VERSION:
+    if type(version) is not int or version != _VERSION:
         raise AssignmentFormatError(
-            f"version must be {_VERSION}, not {json.dumps(version)}", ("version",)
+            f"version must be {_VERSION}, not {quote(version)}", ("version",)
         )
     entries = document.get("partitions")
     if not isinstance(entries, list):
-        raise AssignmentFormatError("partitions must be a list", ("partitions",))
+        raise AssignmentFormatError(
+            f"partitions must be a list, not {quote(entries)}", ("partitions",)
+        )
     assignment = _read_at_once(entries)
     if assignment is None:
         seen: set[tuple[str, int]] = set()
         faults = (_fault(entry, i, seen) for i, entry in enumerate(entries))
         raise next(fault for fault in faults if fault)
+    # There is a colon for each key, whether it is repeated or not, and seldom another.
+    if text.count(":") > len(document) + sum(map(len, entries)):
+        json.loads(text, object_pairs_hook=unique)
     return assignment
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values, for JSON parsers.
+
+    Raises:
+        RepeatedKeyError: A key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        raise RepeatedKeyError(next(key for key in found if times[key] > 1))
+    return found
+
+
+def quote(value: Any) -> str:
+    """Return a value as JSON, cut short; of a list or an object that is not empty what it is."""
+    if isinstance(value, list | dict) and value:
+        return "a list" if isinstance(value, list) else "an object"
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
 
 
 def _read_at_once(entries: list[Any]) -> dict[str, dict[int, Replicas]] | None:
@@ -79,10 +138,10 @@ def _read_at_once(entries: list[Any]) -> dict[str, dict[int, Replicas]] | None:
         return None
     if {*map(type, topics)} != {str} or {*map(type, partitions)} != {int} or not all(topics):
         return None
-    if {*map(type, lists)} != {list} or not all(lists) or min(partitions) < 0:
+    if {*map(type, lists)} != {list} or not all(lists) or not _are_ids(partitions):
         return None
     flat = list(chain.from_iterable(lists))
-    if {*map(type, flat)} != {int} or min(flat) < 0:
+    if {*map(type, flat)} != {int} or not _are_ids(flat):
         return None
     if sum(map(len, map(set, lists))) != len(flat):
         return None
@@ -97,25 +156,43 @@ def _fault(entry: Any, index: int, seen: set[tuple[str, int]]) -> AssignmentForm
     where = f"partitions[{index}]"
     path: tuple[str | int, ...] = ("partitions", index)
     if not isinstance(entry, dict):
-        return AssignmentFormatError(f"{where} must be an object", path)
+        return AssignmentFormatError(f"{where} must be an object, not {quote(entry)}", path)
     topic, partition, replicas = (entry.get(key) for key in ("topic", "partition", "replicas"))
     if not isinstance(topic, str) or not topic:
-        return AssignmentFormatError(f"{where}: topic must be a name", (*path, "topic"))
-    if not isinstance(partition, int) or not _is_count(partition):
         return AssignmentFormatError(
-            f"{where} ({topic}): partition must be an integer from 0", (*path, "partition")
+            f"{where}: topic must be a name, not {quote(topic)}", (*path, "topic")
+        )
+    if not _is_id(partition):
+        return AssignmentFormatError(
+            f"{where} ({topic}): partition must be an integer from 0 to {MAX_ID}, "
+            f"not {quote(partition)}",
+            (*path, "partition"),
         )
     where = f"{where} ({topic}-{partition})"
     if (topic, partition) in seen:
         return AssignmentFormatError(f"{where}: named twice", path)
     seen.add((topic, partition))
     path = (*path, "replicas")
-    if not isinstance(replicas, list) or not replicas or not all(map(_is_count, replicas)):
-        return AssignmentFormatError(f"{where}: replicas must be a list of broker ids from 0", path)
-    if len(set(replicas)) < len(replicas):
-        return AssignmentFormatError(f"{where}: replicas names a broker twice", path)
+    wanted = f"replicas must be a list of broker ids from 0 to {MAX_ID}"
+    if not isinstance(replicas, list) or not replicas:
+        return AssignmentFormatError(f"{where}: {wanted}, not {quote(replicas)}", path)
+    listed: set[int] = set()
+    for place, broker in enumerate(replicas):
+        if not _is_id(broker):
+            return AssignmentFormatError(
+                f"{where}: {wanted}, but holds {quote(broker)}", (*path, place)
+            )
+        if broker in listed:
+            return AssignmentFormatError(
+                f"{where}: replicas names a broker twice: {broker}", (*path, place)
+            )
+        listed.add(broker)
     return None
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _is_id(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= MAX_ID
+
+
+def _are_ids(values: Sequence[int]) -> bool:
+    return min(values) >= 0 and max(values) <= MAX_ID

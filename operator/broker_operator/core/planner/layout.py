@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
@@ -47,12 +47,10 @@ class Layout:
             for broker in holders:
                 self.held[broker][partition] = None
         self.spread: Mapping[int, dict[int, int]] = {
-            topic: defaultdict(
-                int, Counter(chain.from_iterable(self.holders[p] for p in partitions))
-            )
+            topic: Counter(chain.from_iterable(self.holders[p] for p in partitions))
             for topic, partitions in groupby(range(len(self.holders)), problem.topic.__getitem__)
         }
-        self._bound = self._find_bound()
+        self._tied = self._find_tied()
         self._rows: list[dict[int, tuple[int, int]] | None] = [None for _ in brokers]
 
     @property
@@ -82,7 +80,8 @@ class Layout:
         self.holders[partition].append(broker)
         self.held[broker][partition] = None
         self.load[broker] += 1
-        self.spread[self.problem.topic[partition]][broker] += 1
+        spread = self.spread[self.problem.topic[partition]]
+        spread[broker] = spread.get(broker, 0) + 1
 
     def exchange(self, partition: int, giver: int, taker: int) -> None:
         """Take a replica from one broker to another, as `may_exchange` allows."""
@@ -117,9 +116,14 @@ class Layout:
         """Return 1 if a replica on this broker is a move, else 0."""
         return int(broker not in self.problem.origin[partition])
 
+    @property
+    def all_tied(self) -> bool:
+        """Whether no partition can ever go to another rack."""
+        return all(self._tied.values())
+
     def tied(self, partition: int) -> bool:
         """Whether the caps leave each rack just one number of replicas of the partition."""
-        return self._bound[self.problem.factor[partition], self.problem.cap[partition]]
+        return self._tied[self.problem.factor[partition], self.problem.cap[partition]]
 
     def row(self, giver: int) -> dict[int, tuple[int, int]]:
         """Return taker -> (moves it adds, partition): the cheapest exchange away from `giver`.
@@ -155,7 +159,8 @@ class Layout:
         for partition in partitions:
             kept = self.holders[partition] = []
             self._changed.add(partition)
-            # Stable: the leader first.
+            # Who has much too many drops first, by powers of two, so that the topic has a say among
+            # those that are nearly alike. Stable: of equals the leader stays.
             for broker in sorted(
                 problem.origin[partition],
                 key=lambda b: (max(0, surplus[b]).bit_length(), spread[b], surplus[b]),
@@ -168,7 +173,7 @@ class Layout:
             if len(kept) < problem.factor[partition]:
                 self.short.append(partition)
 
-    def _find_bound(self) -> dict[tuple[int, int], bool]:
+    def _find_tied(self) -> dict[tuple[int, int], bool]:
         """Return for each (factor, cap) whether every rack must hold just so many replicas."""
         problem = self.problem
         if not all(problem.receives):
@@ -198,8 +203,12 @@ class _Row:
         self.cheapest: dict[int, tuple[int, int]] = {}
         self._layout = layout
         self._giver = giver
-        receives = layout.problem.receives
-        others = [b for b in range(len(layout.load)) if b != giver and receives[b]]
+        receives, rack = layout.problem.receives, layout.problem.rack
+        others = [
+            b
+            for b in range(len(layout.load))
+            if b != giver and receives[b] and (rack[b] == rack[giver] or not layout.all_tied)
+        ]
         # Those that have nothing so cheap yet: most partitions are alike, and soon nobody waits.
         self._waiting = {cost: dict.fromkeys(others) for cost in (0, 1)}
 

@@ -34,6 +34,7 @@ class _Leadership:
     def __init__(self, layout: Layout) -> None:
         brokers = range(len(layout.load))
         self.step = layout.step
+        self._problem = layout.problem
         self._fixed = layout.problem.fixed_leads
         self._holders = layout.holders
         self._origin = [
@@ -56,7 +57,12 @@ class _Leadership:
 
     def relieve(self) -> None:
         """Hand leads straight from those with too many to those with too few."""
-        shares = self._shares()
+        shares = [
+            max(0, fair - fixed)
+            for fair, fixed in zip(
+                self._problem.fair(len(self.leader) + sum(self._fixed)), self._fixed, strict=True
+            )
+        ]
         self._relieve(shares)
         self._relieve([share + 1 for share in shares])  # what does not divide evenly
 
@@ -132,12 +138,3 @@ class _Leadership:
             self._holders[partition],
             key=lambda b: ((2 * (self.load[b] + self._fixed[b]) + 1) * self.step[b], b),
         )
-
-    def _shares(self) -> list[int]:
-        """Return what each broker should lead, rounded down."""
-        whole = sum(1 / each for each in self.step)
-        total = len(self.leader) + sum(self._fixed)
-        return [
-            max(0, int(total / (each * whole)) - fixed)
-            for each, fixed in zip(self.step, self._fixed, strict=True)
-        ]

@@ -46,10 +46,11 @@ class _Swaps:
     def _swap(self, partition: int, giver: int, taker: int) -> bool:
         layout, size = self._layout, self._problem.size
         if layout.may_exchange(partition, taker, giver):
-            for other in islice(self._smaller(partition, giver), _TRIED):
+            staying = (p for p in self._smaller(partition, giver) if giver in layout.holders[p])
+            for other in islice(staying, _TRIED):
                 if size[other] >= size[partition]:
                     return False
-                if giver in layout.holders[other] and layout.may_exchange(other, giver, taker):
+                if layout.may_exchange(other, giver, taker):
                     layout.exchange(partition, taker, giver)
                     layout.exchange(other, giver, taker)
                     return True

@@ -34,7 +34,7 @@ def _fill(layout: Layout, goals: tuple[int, ...]) -> None:
     for topic, partitions in groupby(layout.short, layout.problem.topic.__getitem__):
         spread = layout.spread[topic]
         queue = [
-            (spread[broker], load - goal, broker)
+            (spread.get(broker, 0), load - goal, broker)
             for broker, (load, goal) in enumerate(zip(layout.load, goals, strict=True))
             if load < goal
         ]
@@ -44,7 +44,9 @@ def _fill(layout: Layout, goals: tuple[int, ...]) -> None:
                 broker = _next_taker(layout, goals, queue, partition)
                 layout.add(partition, broker)
                 if layout.load[broker] < goals[broker]:
-                    heappush(queue, (spread[broker], layout.load[broker] - goals[broker], broker))
+                    heappush(
+                        queue, (spread.get(broker, 0), layout.load[broker] - goals[broker], broker)
+                    )
 
 
 def _next_taker(
@@ -96,8 +98,7 @@ class _Shedding:
         for leader in problem.leader:
             if leader >= 0:
                 self._led[leader] += 1
-        total = sum(self._led)
-        self._fair_lead = _shares(total, problem.step)
+        self._fair_lead = problem.fair(sum(self._led))
         self._least: dict[tuple[int, int], tuple[int, list[int]]] = {}
         self._stocks = self._find_stocks()
 
@@ -150,7 +151,7 @@ class _Shedding:
             return None
         takers = self._emptiest(topic, self._rack_of(giver, last[-1]))
         spread = self._layout.spread[topic]
-        return spread[takers[-1]] - spread[giver] if takers else None
+        return spread.get(takers[-1], 0) - spread[giver] if takers else None
 
     def _smallest(self, stock: tuple[int, int]) -> tuple[int, int, int]:
         """Return the bytes of the smallest that the stock has, and whose it is."""
@@ -172,11 +173,11 @@ class _Shedding:
         """
         spread, load, goals = self._layout.spread[topic], self._layout.load, self._goals
         least, found = self._least.get((topic, rack), (0, []))
-        while found and (spread[found[-1]] > least or load[found[-1]] >= goals[found[-1]]):
+        while found and (spread.get(found[-1], 0) > least or load[found[-1]] >= goals[found[-1]]):
             found.pop()
         if not found and (takers := self._in_rack(rack)):
-            least = min([spread[b] for b in takers])
-            found = [b for b in takers if spread[b] == least]
+            least = min([spread.get(b, 0) for b in takers])
+            found = [b for b in takers if spread.get(b, 0) == least]
             found.sort(key=lambda b: (goals[b] - load[b], -b))
             self._least[topic, rack] = (least, found)
         return found
@@ -193,7 +194,9 @@ class _Shedding:
             return True
         spread = self._layout.spread[topic]
         load, goals = self._layout.load, self._goals
-        ranked = sorted(self._in_rack(rack), key=lambda b: (spread[b], load[b] - goals[b], b))
+        ranked = sorted(
+            self._in_rack(rack), key=lambda b: (spread.get(b, 0), load[b] - goals[b], b)
+        )
         return self._give(giver, topic, ranked)
 
     def _give(self, giver: int, topic: int, takers: list[int]) -> bool:
@@ -220,9 +223,3 @@ class _Shedding:
                         led[taker] += 1
                     return partition
         return None
-
-
-def _shares(total: int, step: tuple[int, ...]) -> list[float]:
-    """Return what is each broker's part of a total, by weight."""
-    whole = sum(1 / each for each in step)
-    return [total / (each * whole) for each in step]

@@ -35,12 +35,13 @@ def make_plan(request: PlanRequest) -> Plan:
     problem = number(request)
     best = ideal(problem)
     layout = place(problem, best.goals)
-    short = layout.moves > best.lower_bound or tuple(layout.load) != best.goals
-    if short:
-        repair(layout)
+    repaired = layout.moves > best.lower_bound or tuple(layout.load) != best.goals
+    if repaired:
+        repair(layout)  # ends when no exchange pays off any more, which is the proof
     lower_bound = best.lower_bound
     if imbalance(problem, layout.load) > imbalance(problem, best.goals):
-        # Exclusions stand in the way of those goals. What any valid result needs is still true.
+        # Something that counting does not see stands in the way of those goals, such as an
+        # exclusion. What any valid result needs is still true.
         lower_bound = best.forced
     even_out(layout)
     lighten(layout)
@@ -52,7 +53,7 @@ def make_plan(request: PlanRequest) -> Plan:
         lower_bound=lower_bound,
         bytes=_bytes(problem, layout),
         leader_changes=_leader_changes(request.assignment, target),
-        proved=short,
+        proved=repaired,
     )
 
 

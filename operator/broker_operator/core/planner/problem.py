@@ -35,7 +35,8 @@ class Problem:
         brokers: Ids of the target brokers, ascending.
         rack: Rack of each target broker. Without usable racks all share rack 0.
         rack_sizes: Number of target brokers in each rack.
-        step: What one unit of load weighs: inverse to the broker's weight, whole numbers.
+        weight: Capacity of each target broker.
+        step: What one unit of load costs: inverse to the weight, whole numbers.
         receives: Whether the broker may get replicas that it does not hold.
         fixed: Replicas of pinned topics.
         fixed_leads: Preferred leaderships of pinned topics.
@@ -51,6 +52,7 @@ class Problem:
     brokers: tuple[BrokerId, ...]
     rack: tuple[int, ...]
     rack_sizes: tuple[int, ...]
+    weight: tuple[Fraction, ...]
     step: tuple[int, ...]
     receives: tuple[bool, ...]
     fixed: tuple[int, ...]
@@ -62,6 +64,11 @@ class Problem:
     factor: Sequence[int]
     cap: Sequence[int]
     size: Sequence[int]
+
+    def fair(self, total: int) -> list[int]:
+        """Return each broker's part of a total by weight, rounded down."""
+        whole = sum(self.weight, Fraction())
+        return [int(total * weight / whole) for weight in self.weight]
 
     @property
     def fits_as_it_is(self) -> Iterator[bool]:
@@ -84,6 +91,8 @@ def number(request: PlanRequest) -> Problem:
     rack_sizes = tuple(size for _, size in sorted(Counter(rack).items()))
     receives = tuple(broker not in request.excluded for broker in brokers)
     fixed, fixed_leads = _pinned(request, index)
+    weights = {broker.id: _exact(broker.weight) for broker in request.brokers}
+    weight = tuple(weights[broker] for broker in brokers)
     names: list[TopicPartition] = []
     topics: list[int] = []
     origins: list[tuple[int, ...]] = []
@@ -105,7 +114,8 @@ def number(request: PlanRequest) -> Problem:
         brokers=brokers,
         rack=rack,
         rack_sizes=rack_sizes,
-        step=_steps(request.brokers, brokers),
+        weight=weight,
+        step=_steps(weight),
         receives=receives,
         fixed=fixed,
         fixed_leads=fixed_leads,
@@ -161,13 +171,14 @@ def _racks(request: PlanRequest, brokers: tuple[BrokerId, ...]) -> tuple[int, ..
     return tuple(index[racks[broker]] for broker in brokers)
 
 
-def _steps(described: Iterable[Broker], brokers: tuple[BrokerId, ...]) -> tuple[int, ...]:
-    """Return whole numbers inverse to the weights, as small as can be.
+def _exact(weight: float) -> Fraction:
+    """Return the fraction that was meant: a third, not the binary number next to it."""
+    return Fraction(weight).limit_denominator(1000) or Fraction(weight)
 
-    Weights are taken as they are written: 0.1 is a tenth, not the binary fraction next to it.
-    """
-    weights = {broker.id: Fraction(str(broker.weight)) for broker in described}
-    steps = [1 / weights[broker] for broker in brokers]
+
+def _steps(weights: tuple[Fraction, ...]) -> tuple[int, ...]:
+    """Return whole numbers inverse to the weights, as small as can be."""
+    steps = [1 / weight for weight in weights]
     scale = lcm(*(step.denominator for step in steps))
     whole = [int(step * scale) for step in steps]
     common = gcd(*whole)

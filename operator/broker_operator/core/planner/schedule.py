@@ -119,11 +119,14 @@ class Schedule:
     def take(self, busy: Counter[Task]) -> Filling:
         """Fill the next batch beside what keeps the brokers busy already; count per task."""
         filling = Filling(busy, self._max_moves, self._max_bytes)
-        tasks = self._most_work_first()
-        if tasks:
-            busiest = tasks[0]
+        tasks = [task for task in self._most_work_first() if filling.count(task) < self._max_moves]
+        half = 0
+        for busiest in tasks:  # the first that is not held up by what others are busy with
             half = self._queues[busiest].bytes // 2
             self._take_from(busiest, filling, None, self._share(busiest))
+            if filling.chosen:
+                break
+        if filling.chosen:
             share = filling.bytes
             for task in tasks:  # those that could become the busiest keep pace
                 if task in self._queues and self._queues[task].bytes >= half:

@@ -61,7 +61,8 @@ class Plan:
     Attributes:
         origin: The assignment asked about.
         target: The whole assignment afterwards, same topics and partitions.
-        moves: Replicas in `target` on a broker that does not hold them in `origin`.
+        moves: Replicas in `target` on a broker that has no full copy by now: in `origin`, or, of a
+            partition half-way, in `PlanRequest.held`.
         lower_bound: No balanced result can be reached with fewer moves than this. Found by
             counting, with no look at how the plan was made.
         bytes: Bytes that the moves copy.
