@@ -102,6 +102,14 @@ def test_what_is_in_flight_counts_against_the_limit() -> None:
     assert take(under_way, target, limit=3) == {"orders": {2: (1,)}}
 
 
+def test_who_waits_for_a_busy_broker_holds_up_nobody_else() -> None:
+    under_way = PartitionState((2, 1), adding=(2,), removing=(1,))
+    states = {"orders": {0: under_way, 1: PartitionState((0,)), 2: PartitionState((4,))}}
+    target = {"orders": {0: (2,), 1: (2,), 2: (5,)}}
+    sizes = {"orders": {0: 1, 1: 100, 2: 1}}
+    assert take(states, target, limit=1, sizes=sizes) == {"orders": {2: (5,)}}
+
+
 def test_a_replica_on_its_way_out_counts_too_and_copies_nothing() -> None:
     leaving = PartitionState((1, 0), removing=(0,))
     states = {"orders": {0: leaving, 1: PartitionState((0,)), 2: PartitionState((2,))}}
