@@ -133,7 +133,6 @@ def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traff
 
 def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffic) -> None:
     before = newest_number(brokers)
-    loads = spread(traffic)
     traffic.start()
     brokers.scale(2)
     stalled = brokers.until("a refusal", lambda: brokers.condition("Stalled"), READY_SECONDS)
@@ -143,6 +142,7 @@ def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffi
     assert "keep at least 3 brokers" in stalled["message"]
     assert brokers.events("ReplicationFactorTooHigh", seconds=30)
     assert brokers.replicas() == 3
+    loads = spread(traffic)  # by now the consumers have made their own topic
     # All else goes on: clients are served, and the spec is, such as for this label.
     brokers.patch({"pod": {"labels": {"refused": "meanwhile"}}})
 
