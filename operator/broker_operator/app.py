@@ -18,6 +18,7 @@ from broker_operator import handlers, logs
 from broker_operator.adapters import kube
 from broker_operator.adapters.clients import KafkaClients
 from broker_operator.adapters.clock import SystemClock
+from broker_operator.adapters.meters import HttpMeters
 from broker_operator.adapters.metrics import Metrics
 from broker_operator.adapters.recorder import EventRecorder
 from broker_operator.api.spec import FINALIZER, GROUP
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
 
     from broker_operator.config import Config
-    from broker_operator.ports import Clients, Clock, Kubernetes, Recorder
+    from broker_operator.ports import Clients, Clock, Kubernetes, Meters, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Ports:
 
     kube: Kubernetes
     clients: Clients
+    meters: Meters
     clock: Clock
     recorder: Recorder
 
@@ -70,6 +72,7 @@ async def _serve(config: Config, wrap: Callable[[Ports], Ports]) -> None:
         reconciler=Reconciler(
             kube=ports.kube,
             clients=ports.clients,
+            meters=ports.meters,
             clock=ports.clock,
             recorder=ports.recorder,
             settings=config.settings,
@@ -118,7 +121,7 @@ def _ports(config: Config, client: ApiClient, metrics: Metrics, clients: KafkaCl
     # Events are told, not owed: little patience, and counted apart from what changes clusters.
     talker = kube.KubeApi(client, on_write=lambda _: metrics.write("events"), timeout=5.0)
     recorder = EventRecorder(talker, clock)
-    return Ports(kube=api, clients=clients, clock=clock, recorder=recorder)
+    return Ports(kube=api, clients=clients, meters=HttpMeters(), clock=clock, recorder=recorder)
 
 
 def _registry(loops: ClusterLoops) -> kopf.OperatorRegistry:

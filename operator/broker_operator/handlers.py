@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import kopf
 
-from broker_operator.api.reassignment import CLUSTER_LABEL
 from broker_operator.api.spec import GROUP, VERSION
 from broker_operator.core.naming import MANAGED_BY
 
@@ -64,10 +63,13 @@ def _register_wakes(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> Non
 
     @kopf.on.event(GROUP, VERSION, "reassignments", registry=registry)
     async def reassignment_changed(
-        namespace: str | None, labels: kopf.Labels, event: kopf.RawEvent, **_: Any
+        namespace: str | None, spec: kopf.Spec, event: kopf.RawEvent, **_: Any
     ) -> None:
-        if event["type"] == "DELETED" or "deletionTimestamp" in event["object"]["metadata"]:
-            loops.wake(str(namespace), labels.get(CLUSTER_LABEL, ""))
+        body: dict[str, Any] = dict(event["object"])
+        seen = (body.get("status") or {}).get("observedGeneration")
+        # Our own status writes leave the generation as observed: they wake nobody.
+        if event["type"] == "DELETED" or body["metadata"].get("generation") != seen:
+            loops.wake(str(namespace), str(spec.get("cluster", "")))
 
     @kopf.on.event("v1", "pods", labels=OURS, registry=registry)
     @kopf.on.event("apps", "v1", "statefulsets", labels=OURS, registry=registry)

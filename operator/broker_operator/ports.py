@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from broker_operator.core.health import Reading
     from broker_operator.core.model import (
         Assignment,
         BrokerId,
@@ -139,6 +140,16 @@ class BrokerAdmin(Protocol):
         """Throttle settings now in force on these brokers and topics (dynamic ones only)."""
         ...
 
+    async def min_insync(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """The topics' `min.insync.replicas` in force; a topic that does not exist is absent.
+
+        Whether a topic, a broker or Kafka's default says so makes no difference. One request.
+
+        Raises:
+            RejectedError: Reading a topic's config is not allowed.
+        """
+        ...
+
     async def set_throttle(self, throttle: Throttle) -> None:
         """Set every rate and replica list; the brokers last, so that it never bites half-way."""
         ...
@@ -152,6 +163,17 @@ class BrokerAdmin(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+        ...
+
+
+class Meters(Protocol):
+    """What brokers say of themselves: their metrics."""
+
+    async def read(self, addresses: Mapping[BrokerId, str]) -> Mapping[BrokerId, Reading | Unknown]:
+        """Ask all of these brokers at once, each at its `host:port`; a silent one is Unknown.
+
+        Never raises: a cluster can be served without metrics.
+        """
         ...
 
 

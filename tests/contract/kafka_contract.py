@@ -14,6 +14,7 @@ from broker_operator.core.model import (
     FOLLOWER_REPLICAS,
     LEADER_RATE,
     LEADER_REPLICAS,
+    MIN_INSYNC,
     BrokerLogs,
     Leadership,
     PartitionState,
@@ -63,6 +64,7 @@ class ReadContract:
         await world.admin.leadership()
         await world.admin.log_dirs(BROKERS)
         await world.admin.throttles(BROKERS, [world.topic])
+        await world.admin.min_insync([world.topic])
         assert world.writes == []
 
     async def test_a_deleted_topic_is_gone(self, world: World) -> None:
@@ -390,6 +392,33 @@ class ThrottleContract:
             await asyncio.sleep(0.05)
 
 
+class MinInsyncContract:
+    async def test_a_topic_has_the_minimum_in_sync_that_is_in_force(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        assert await world.admin.min_insync([world.topic]) == {world.topic: 1}, "Kafka's default"
+        await world.configure_topic(MIN_INSYNC, "2")
+        await world.until_true("its own is in force", lambda: self._has(world, 2))
+        await world.configure_topic(MIN_INSYNC, None)
+        await world.until_true("the default is back", lambda: self._has(world, 1))
+        assert world.writes == []
+
+    async def test_it_is_no_throttle(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.configure_topic(MIN_INSYNC, "2")
+        await world.until_true("it is in force", lambda: self._has(world, 2))
+        assert await world.admin.throttles([], [world.topic]) == ThrottleConfigs({}, {})
+
+    async def test_a_topic_that_does_not_exist_has_none(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        asked = [world.topic, "nobody-made-this", world.topic]
+        assert await world.admin.min_insync(asked) == {world.topic: 1}
+        assert await world.admin.min_insync(["nobody-made-this"]) == {}
+        assert await world.admin.min_insync([]) == {}
+
+    async def _has(self, world: World, minimum: int) -> bool:
+        return await world.admin.min_insync([world.topic]) == {world.topic: minimum}
+
+
 class CloseContract:
     async def test_nothing_answers_after_close(self, world: World) -> None:
         await world.coordination.close()
@@ -410,6 +439,7 @@ class KafkaContract(
     SubmitContract,
     AdminContract,
     ThrottleContract,
+    MinInsyncContract,
     CloseContract,
 ):
     """All of it. A subclass offers a fixture `world`."""

@@ -45,6 +45,10 @@ class World(ABC):
         """Delete `topic`."""
 
     @abstractmethod
+    async def configure_topic(self, key: str, value: str | None) -> None:
+        """Set a config of `topic`, or delete it if `value` is None."""
+
+    @abstractmethod
     async def stop_broker(self, broker: BrokerId) -> None:
         """Take a broker out of the cluster in good order."""
 

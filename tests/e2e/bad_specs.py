@@ -43,6 +43,18 @@ GOOD_REASSIGNMENT: Mapping[str, Any] = {
     "spec": {"cluster": "orders", "cause": "ScaleUp", "brokers": [0, 1, 2, 3]},
 }
 
+GOOD_REQUEST: Mapping[str, Any] = {
+    **GOOD_REASSIGNMENT,
+    "metadata": {"name": "balance"},
+    "spec": {"cluster": "orders"},
+}
+
+UNDONE_REQUEST: Mapping[str, Any] = {
+    **GOOD_REASSIGNMENT,
+    "metadata": {"name": "undone"},
+    "spec": {"cluster": "orders", "undo": True},
+}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadSpec:
@@ -329,7 +341,31 @@ BAD_AT_CREATION: tuple[BadSpec, ...] = (
         "throttle with a unit of time",
         _spec(reassignment={"throttle": "50MB/s"}),
         "spec.reassignment.throttle",
-        "must be a whole number of bytes per second",
+        'must be whole bytes per second, such as 50Mi, "0" for no limit, or Adaptive',
+    ),
+    BadSpec(
+        "adaptive throttle upside down",
+        _spec(reassignment={"throttle": "Adaptive", "adaptive": {"min": "2Gi"}}),
+        "spec.reassignment.adaptive",
+        "min must not exceed max",
+    ),
+    BadSpec(
+        "least throttle with a unit of time",
+        _spec(reassignment={"adaptive": {"min": "4MB/s"}}),
+        "spec.reassignment.adaptive.min",
+        "must be a whole number of bytes per second, such as 4Mi",
+    ),
+    BadSpec(
+        "most throttle with a unit of time",
+        _spec(reassignment={"adaptive": {"max": "fast"}}),
+        "spec.reassignment.adaptive.max",
+        "must be a whole number of bytes per second, such as 500Mi",
+    ),
+    BadSpec(
+        "least throttle that never ends",
+        _spec(reassignment={"adaptive": {"min": "1Ki"}}),
+        "spec.reassignment.adaptive.min",
+        "must be at least 64Ki, or moves would hardly end; use more, such as 4Mi",
     ),
     BadSpec(
         "throttle that never ends",
@@ -353,8 +389,43 @@ BAD_AT_CREATION: tuple[BadSpec, ...] = (
         "unknown cause",
         _spec(cause="Whim"),
         "spec.cause",
-        'supported values: "ScaleUp", "ScaleDown", "Rebalance"',
+        'supported values: "Requested", "ScaleUp", "ScaleDown", "Rebalance", "Undo"',
         GOOD_REASSIGNMENT,
+    ),
+    BadSpec(
+        "two requests in one",
+        _spec(evacuate=[1], replace={"broker": 1, "by": 2}),
+        "spec",
+        "takes one of evacuate, replace and replicationFactor",
+        GOOD_REQUEST,
+    ),
+    BadSpec(
+        "replication factor of no topic",
+        _spec(replicationFactor=3),
+        "spec",
+        "replicationFactor needs topics",
+        GOOD_REQUEST,
+    ),
+    BadSpec(
+        "replacement for some topics",
+        _spec(replace={"broker": 1, "by": 2}, topics=["orders"]),
+        "spec",
+        "replace moves all that the broker holds and takes no topics",
+        GOOD_REQUEST,
+    ),
+    BadSpec(
+        "broker that replaces itself",
+        _spec(replace={"broker": 1, "by": 1}),
+        "spec.replace",
+        "broker and by must be two different brokers",
+        GOOD_REQUEST,
+    ),
+    BadSpec(
+        "cause of the operator",
+        _spec(cause="ScaleUp"),
+        "spec",
+        "cause is the operator's to set",
+        GOOD_REQUEST,
     ),
     BadSpec(
         "target broker named twice",
@@ -411,7 +482,14 @@ BAD_AS_A_CHANGE: tuple[BadSpec, ...] = (
         "record rewritten",
         _spec(brokers=[0, 1]),
         "spec",
-        "it is the record of a decision",
+        "only approvedPlan, paused and undo can be changed",
         GOOD_REASSIGNMENT,
+    ),
+    BadSpec(
+        "undo taken back",
+        _spec(undo=False),
+        "spec.undo",
+        "cannot be taken back",
+        UNDONE_REQUEST,
     ),
 )

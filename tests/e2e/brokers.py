@@ -246,7 +246,8 @@ def finished(reassignment: dict[str, Any]) -> bool:
     """Whether a Reassignment has ended, one way or the other."""
     conditions = reassignment.get("status", {}).get("conditions", [])
     return any(
-        c["type"] == "Complete" and (c["status"] == "True" or c["reason"] == "Superseded")
+        c["type"] == "Complete"
+        and (c["status"] == "True" or c["reason"] in ("Superseded", "Undone", "Refused"))
         for c in conditions
     )
 

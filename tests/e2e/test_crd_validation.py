@@ -183,7 +183,9 @@ def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
         "pod": {"terminationGracePeriodSeconds": 180},
         "reassignment": {
             "via": "ZooKeeper",
+            "approval": "Automatic",
             "throttle": "50Mi",
+            "adaptive": {"min": "4Mi", "max": "500Mi"},
             "maxMovesPerBroker": 5,
             "history": 5,
         },

@@ -36,6 +36,8 @@ class FakeController:
         strays: Broker -> topic -> partition -> bytes of logs on its disks that no metadata names.
         deleting: Topics that ZooKeeper lists still and Kafka mentions no more.
         usable: Broker -> bytes left on its disks, where a broker tells.
+        total: Broker -> bytes of its disks, where a broker tells.
+        min_insync: `min.insync.replicas` of topics that have none of their own.
         request: `/admin/reassign_partitions`; a string stands for content nobody can parse.
         writes: Every attempt to write, as the adapters' `on_write` names it.
     """
@@ -51,6 +53,8 @@ class FakeController:
     strays: dict[BrokerId, dict[str, dict[int, int]]] = field(default_factory=dict)
     deleting: set[str] = field(default_factory=set)
     usable: dict[BrokerId, int] = field(default_factory=dict)
+    total: dict[BrokerId, int] = field(default_factory=dict)
+    min_insync: int = 1
     request: dict[str, dict[int, Replicas]] | str | None = None
     broker_configs: dict[BrokerId, dict[str, str]] = field(default_factory=dict)
     topic_configs: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from broker_operator.adapters import znodes
 from broker_operator.core.model import (
-    FOLLOWER_RATE,
     FOLLOWER_REPLICAS,
-    LEADER_RATE,
     LEADER_REPLICAS,
+    MIN_INSYNC,
     BrokerLogs,
     Ensemble,
     Leadership,
@@ -163,10 +162,24 @@ class FakeBrokerAdmin:
         if mute := [broker for broker in asked if not self._answers(broker)]:
             raise TransientError(f"brokers {mute} do not answer")
         of_brokers, of_topics = self._kafka.broker_configs, self._kafka.topic_configs
+        lists = {topic: _only_lists(of_topics.get(topic, {})) for topic in topics}
         return ThrottleConfigs(
             brokers={each: dict(of_brokers[each]) for each in asked if of_brokers.get(each)},
-            topics={each: dict(of_topics[each]) for each in topics if of_topics.get(each)},
+            topics={topic: found for topic, found in lists.items() if found},
         )
+
+    async def min_insync(self, topics: Iterable[str]) -> dict[str, int]:
+        """See the port."""
+        wanted = sorted(set(topics))
+        if not wanted:
+            return {}
+        self._reach()
+        kafka = self._kafka
+        return {
+            topic: int(kafka.topic_configs.get(topic, {}).get(MIN_INSYNC, kafka.min_insync))
+            for topic in wanted
+            if topic in kafka.topics and topic not in kafka.deleting
+        }
 
     async def set_throttle(self, throttle: Throttle) -> None:
         """See the port."""
@@ -179,16 +192,19 @@ class FakeBrokerAdmin:
                 self._kafka.topic_configs.setdefault(topic, {}).update(values)
         if unknown := sorted(set(lists) - set(self._kafka.topics)):
             raise TransientError(f"no such topics: {unknown}")
-        rates = dict.fromkeys((LEADER_RATE, FOLLOWER_RATE), str(throttle.rate))
-        for broker in self._writable(throttle.brokers):
-            self._kafka.broker_configs.setdefault(broker, {}).update(rates)
-        self._complain(throttle.brokers)
+        keys, rate = throttle.rate_keys, str(throttle.rate)
+        for broker in self._writable(keys):
+            self._kafka.broker_configs.setdefault(broker, {}).update(
+                dict.fromkeys(keys[broker], rate)
+            )
+        self._complain(keys)
 
     async def clear_throttle(self, throttle: Throttle) -> None:
         """See the port."""
         self._reach()
-        for broker in self._writable(throttle.brokers):
-            for key in (LEADER_RATE, FOLLOWER_RATE):
+        keys = throttle.rate_keys
+        for broker in self._writable(keys):
+            for key in keys[broker]:
                 self._kafka.broker_configs.get(broker, {}).pop(key, None)
         lists = _lists(throttle)
         if lists:
@@ -196,7 +212,7 @@ class FakeBrokerAdmin:
         for topic, values in lists.items():
             for key in values:
                 self._kafka.topic_configs.get(topic, {}).pop(key, None)
-        self._complain(throttle.brokers)
+        self._complain(keys)
 
     async def close(self) -> None:
         """See the port."""
@@ -213,7 +229,9 @@ class FakeBrokerAdmin:
                     sizes.setdefault(topic, {})[number] = int(partition.size * share)
         for topic, left in self._kafka.strays.get(broker, {}).items():
             sizes[topic] = left | sizes.get(topic, {})
-        return BrokerLogs(sizes, usable=self._kafka.usable.get(broker))
+        return BrokerLogs(
+            sizes, usable=self._kafka.usable.get(broker), total=self._kafka.total.get(broker)
+        )
 
     def _refusal(self, topic: str, number: int, target: Replicas) -> str:
         partition = self._kafka.topics.get(topic, {}).get(number)
@@ -288,6 +306,10 @@ def _requested(
             return Unknown(f"/admin/reassign_partitions: {request}")
         case dict():
             return {topic: dict(partitions) for topic, partitions in request.items()}
+
+
+def _only_lists(configs: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in configs.items() if k in (LEADER_REPLICAS, FOLLOWER_REPLICAS)}
 
 
 def _lists(throttle: Throttle) -> dict[str, dict[str, str]]:

@@ -48,6 +48,10 @@ class LiveWorld(World):
     async def delete_topic(self) -> None:
         await asyncio.to_thread(self._cluster.delete_topic, self.topic)
 
+    async def configure_topic(self, key: str, value: str | None) -> None:
+        topic = (ResourceType.TOPIC, self.topic)
+        await asyncio.to_thread(self._cluster.configure, *topic, key, value)
+
     async def stop_broker(self, broker: BrokerId) -> None:
         self._stopped.append(broker)
         await asyncio.to_thread(self._cluster.stop_broker, broker)

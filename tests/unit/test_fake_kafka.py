@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker_operator.core.model import PartitionState, TopicPartition, Unknown
+from broker_operator.core.model import (
+    MIN_INSYNC,
+    BrokerLogs,
+    PartitionState,
+    TopicPartition,
+    Unknown,
+)
 from broker_operator.ports import TransientError
 from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_world import BROKERS, World
@@ -32,6 +38,13 @@ class FakeWorld(World):
 
     async def delete_topic(self) -> None:
         self._kafka.delete_topic(self.topic)
+
+    async def configure_topic(self, key: str, value: str | None) -> None:
+        configs = self._kafka.topic_configs.setdefault(self.topic, {})
+        if value is None:
+            configs.pop(key, None)
+        else:
+            configs[key] = value
 
     async def stop_broker(self, broker: BrokerId) -> None:
         self._kafka.stop_broker(broker)
@@ -120,12 +133,30 @@ async def test_a_silent_broker_is_unknown_to_log_dirs_and_fails_throttles(kafka:
         await kafka.admin.throttles(BROKERS, [])
 
 
+async def test_brokers_tell_of_their_disks_what_a_test_says(kafka: FakeKafka) -> None:
+    kafka.total[1], kafka.usable[1] = 1_000, 400
+    logs = await kafka.admin.log_dirs([0, 1])
+    assert logs == {0: BrokerLogs({}), 1: BrokerLogs({}, usable=400, total=1_000)}
+
+
+async def test_topics_without_a_minimum_in_sync_have_that_of_the_cluster(kafka: FakeKafka) -> None:
+    kafka.min_insync = 2
+    kafka.create_topic("orders", {0: (0, 1)})
+    kafka.create_topic("logs", {0: (0, 1)})
+    kafka.topic_configs["logs"] = {MIN_INSYNC: "3"}
+    assert await kafka.admin.min_insync(["orders", "logs"]) == {"orders": 2, "logs": 3}
+    kafka.deleting.add("logs")
+    assert await kafka.admin.min_insync(["orders", "logs"]) == {"orders": 2}
+
+
 async def test_no_broker_at_all_fails_every_call_to_them(kafka: FakeKafka) -> None:
     kafka.silent.update(BROKERS)
     with pytest.raises(TransientError):
         await kafka.admin.leadership()
     with pytest.raises(TransientError):
         await kafka.admin.log_dirs(BROKERS)
+    with pytest.raises(TransientError):
+        await kafka.admin.min_insync(["orders"])
 
 
 async def test_clients_find_clusters_by_connect_string_and_reconnect(kafka: FakeKafka) -> None:

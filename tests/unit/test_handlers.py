@@ -147,26 +147,29 @@ async def test_only_what_was_not_observed_yet_wakes(
 
 
 @pytest.mark.parametrize(
-    ("kind", "metadata", "wakes"),
+    ("kind", "generation", "observed", "wakes"),
     [
-        ("DELETED", {}, True),
-        ("MODIFIED", {"deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
-        ("MODIFIED", {}, False),
-        ("ADDED", {}, False),
+        ("DELETED", 2, 2, True),
+        ("MODIFIED", 3, 2, True),
+        ("ADDED", 1, None, True),
+        ("MODIFIED", 2, 2, False),
     ],
+    ids=["gone", "new spec or being deleted", "never seen", "our own status"],
 )
-async def test_only_a_reassignment_that_goes_wakes(
+async def test_only_news_of_a_reassignment_wake(
     registry: kopf.OperatorRegistry,
     loops: Loops,
-    kind: str,
-    metadata: dict[str, Any],
     *,
+    kind: str,
+    generation: int,
+    observed: int | None,
     wakes: bool,
 ) -> None:
     (handler,) = watching(registry, REASSIGNMENTS)
-    event = {"type": kind, "object": {"metadata": metadata}}
-    labels = {"broker-operator.dev/cluster": "demo"}
-    assert await handler.fn(namespace="team", labels=labels, event=event) is None
+    body = {"metadata": {"generation": generation}, "status": {"observedGeneration": observed}}
+    event = {"type": kind, "object": body}
+    spec = {"cluster": "demo"}
+    assert await handler.fn(namespace="team", spec=spec, event=event) is None
     assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
 
 

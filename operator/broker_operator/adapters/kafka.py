@@ -7,9 +7,11 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kafka.admin import ConfigResourceType
 from kafka.errors import BrokerResponseError
 from kafka.protocol.admin import (
     AlterPartitionReassignmentsRequest,
+    DescribeConfigsRequest,
     DescribeLogDirsRequest,
     ElectionType,
     ElectLeadersRequest,
@@ -32,7 +34,13 @@ from broker_operator.adapters.kafka_client import (
 )
 from broker_operator.adapters.pool import DeadlineError, Pool
 from broker_operator.adapters.znodes import shape_problems
-from broker_operator.core.model import BrokerLogs, Leadership, TopicPartition, Unknown
+from broker_operator.core.model import (
+    MIN_INSYNC,
+    BrokerLogs,
+    Leadership,
+    TopicPartition,
+    Unknown,
+)
 from broker_operator.ports import RejectedError, TransientError
 
 if TYPE_CHECKING:
@@ -92,6 +100,11 @@ class KafkaBrokerAdmin:
         return await self._call(
             partial(throttling.describe, brokers=tuple(brokers), topics=tuple(topics))
         )
+
+    async def min_insync(self, topics: Iterable[str]) -> dict[str, int]:
+        """The topics' `min.insync.replicas` in force, whoever set it and where (one request)."""
+        wanted = sorted(set(topics))
+        return await self._call(partial(_min_insync, topics=wanted)) if wanted else {}
 
     async def set_throttle(self, throttle: Throttle) -> None:
         """Set the replica lists, then the rates."""
@@ -206,9 +219,37 @@ def _broker_logs(broker: BrokerId, answer: Any) -> BrokerLogs | Unknown:
                 if not part.is_future_key:
                     sizes[topic.name][part.partition_index] = part.partition_size
     failed = any(log_dir.error_code != OK for log_dir in answer.results)
-    left = [log_dir.usable_bytes for log_dir in answer.results]
-    usable = None if min(left) < 0 else sum(left)  # -1 from brokers before KIP-827
-    return BrokerLogs(dict(sizes), failed, usable)
+    usable = _together(log_dir.usable_bytes for log_dir in answer.results)
+    total = _together(log_dir.total_bytes for log_dir in answer.results)
+    return BrokerLogs(dict(sizes), failed, usable, total)
+
+
+def _together(parts: Iterable[int]) -> int | None:
+    """Add up bytes of log dirs; brokers before KIP-827, and failed log dirs, say -1."""
+    known = list(parts)
+    return None if min(known) < 0 else sum(known)
+
+
+def _min_insync(client: AdminClient, topics: Sequence[str]) -> dict[str, int]:
+    resources = [(ConfigResourceType.TOPIC, topic, [MIN_INSYNC]) for topic in topics]
+    request = DescribeConfigsRequest(resources=resources, include_synonyms=False)
+    found = {
+        result.resource_name: result
+        for result in client.ask(request).results
+        if result.error_code != UNKNOWN_TOPIC_OR_PARTITION
+    }
+    check(
+        {
+            f"config of topic {topic}": (result.error_code, result.error_message)
+            for topic, result in found.items()
+        }
+    )
+    return {
+        topic: int(config.value)
+        for topic, result in found.items()
+        for config in result.configs
+        if config.name == MIN_INSYNC
+    }
 
 
 def _reassign(client: AdminClient, batch: Assignment, on_write: Callable[[str], None]) -> None:

@@ -38,7 +38,8 @@ _OWN_TOPIC = 1
 _OWN_BROKER = 2
 """Config sources: set dynamically on the topic, on the broker. Defaults have others."""
 
-_GONE_SECONDS = 5.0
+_HEARD_SECONDS = 5.0
+"""Within this a broker hears of its new settings; a moment, unless it is in trouble."""
 _POLL_SECONDS = 0.05
 
 _WRITE = "IncrementalAlterConfigs"
@@ -74,8 +75,12 @@ def describe(
 def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
     """Set the topics' replica lists and, once all are in force, the brokers' rates.
 
+    Returns when every broker goes by its rate, and so by the lists too: it hears of changes in
+    their order. What is submitted then is held back from its first byte on.
+
     Raises:
-        TransientError: One of the brokers did not answer, or does not know a topic.
+        TransientError: One of the brokers did not answer, does not know a topic, or does not go by
+            its new rate for too long.
         RejectedError: A broker refused; the message names what.
     """
     lists = _by_topic(throttle)
@@ -85,8 +90,8 @@ def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[st
         check(_known(answers))
         if unknown := sorted(set(answers) - set(_known(answers))):
             raise TransientError(f"{', '.join(unknown)}: deleted just now, or too new")
-    rates: _Values = dict.fromkeys(_RATES, str(throttle.rate))
-    check(_alter_brokers(client, throttle.brokers, rates, on_write))
+    check(_alter_brokers(client, throttle, str(throttle.rate), on_write))
+    _await(lambda: _missing(client, throttle), "the throttle is set, but not in force")
 
 
 def clear_throttle(
@@ -101,17 +106,37 @@ def clear_throttle(
         TransientError: One of the brokers did not answer, or shows a deleted value for too long.
         RejectedError: A broker refused; the message names what.
     """
-    answers = _alter_brokers(client, throttle.brokers, dict.fromkeys(_RATES), on_write)
+    answers = _alter_brokers(client, throttle, None, on_write)
     if lists := _by_topic(throttle):
         on_write(_WRITE)
         gone = {topic: dict.fromkeys(values) for topic, values in lists.items()}
         answers |= _known(_alter_topics(client, gone))
     check(answers)
-    deadline = time.monotonic() + _GONE_SECONDS
-    while shown := _shown(client, throttle):
+    _await(lambda: _shown(client, throttle), "the throttle is deleted, but still shown")
+
+
+def _await(late: Callable[[], list[str]], trouble: str) -> None:
+    """Look until nobody is late.
+
+    Raises:
+        TransientError: Somebody is for too long.
+    """
+    deadline = time.monotonic() + _HEARD_SECONDS
+    while names := late():
         if time.monotonic() > deadline:
-            raise TransientError(f"{', '.join(shown)}: the throttle is deleted, but still shown")
+            raise TransientError(f"{', '.join(names)}: {trouble}")
         time.sleep(_POLL_SECONDS)
+
+
+def _missing(client: AdminClient, throttle: Throttle) -> list[str]:
+    """Name the brokers that do not show their rate yet."""
+    rate, keys = str(throttle.rate), throttle.rate_keys
+    found = describe(client, sorted(keys), ()).brokers
+    return [
+        f"broker {broker}"
+        for broker, wanted in keys.items()
+        if any(found.get(broker, {}).get(key) != rate for key in wanted)
+    ]
 
 
 def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
@@ -119,10 +144,14 @@ def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
 
     Any rate: a broker may show the one before, if that was replaced a moment ago.
     """
-    lists = _by_topic(throttle)
-    found = describe(client, throttle.brokers, sorted(lists))
+    lists, keys = _by_topic(throttle), throttle.rate_keys
+    found = describe(client, sorted(keys), sorted(lists))
     return [
-        *(f"broker {broker}" for broker in found.brokers),
+        *(
+            f"broker {b}"
+            for b, values in found.brokers.items()
+            if not values.keys().isdisjoint(keys[b])
+        ),
         *(
             f"topic {topic}"
             for topic, values in found.topics.items()
@@ -157,14 +186,12 @@ def _alter_topics(client: AdminClient, topics: Mapping[str, _Values]) -> _Answer
 
 
 def _alter_brokers(
-    client: AdminClient,
-    brokers: Sequence[BrokerId],
-    values: _Values,
-    on_write: Callable[[str], None],
+    client: AdminClient, throttle: Throttle, rate: str | None, on_write: Callable[[str], None]
 ) -> _Answers:
     requests = {}
-    for broker in brokers:
-        resource = (ConfigResourceType.BROKER, str(broker), _operations(values))
+    for broker, keys in throttle.rate_keys.items():
+        operations = _operations(dict.fromkeys(keys, rate))
+        resource = (ConfigResourceType.BROKER, str(broker), operations)
         requests[broker] = IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
         on_write(_WRITE)
     answers: _Answers = {}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.conditions import is_true
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 CLUSTER_LABEL = "broker-operator.dev/cluster"
+UNDOES_ANNOTATION = "broker-operator.dev/undoes"
+"""Name of the Reassignment whose moves this one takes back."""
 SWEEP_FINALIZER = "broker-operator.dev/throttle-sweep"
 """Holds a deleted Reassignment until the throttle that it recorded is swept."""
 
@@ -22,6 +22,26 @@ class Cause(StrEnum):
     SCALE_UP = "ScaleUp"
     SCALE_DOWN = "ScaleDown"
     REBALANCE = "Rebalance"
+    UNDO = "Undo"
+    REQUESTED = "Requested"  # by a user; the others are the operator's own
+
+
+class State(StrEnum):
+    """Where a Reassignment is in its life: the reason of its Complete condition."""
+
+    QUEUED = "Queued"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    MOVING = "Moving"
+    PAUSED = "Paused"
+    STALLED = "Stalled"
+    SUCCEEDED = "Succeeded"
+    SUPERSEDED = "Superseded"
+    UNDONE = "Undone"
+    REFUSED = "Refused"
+
+
+ENDED = frozenset({State.SUCCEEDED, State.SUPERSEDED, State.UNDONE, State.REFUSED})
+"""States that nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,9 @@ class ThrottleRecord:
         topics: Topics whose replica lists are ours.
         former: Rates that it had before; a broker that was away may still have one.
         swept: It is removed, but from these brokers, which were away.
+        adaptive: Why the rate is what it is, while it adapts; empty for a fixed one.
+        p99_before: Milliseconds that the slowest broker's 99th percentile of produce requests was
+            before the first move, while it adapts; 0 if unknown.
     """
 
     rate: int
@@ -41,6 +64,8 @@ class ThrottleRecord:
     topics: tuple[str, ...]
     former: tuple[int, ...] = ()
     swept: bool = False
+    adaptive: str = ""
+    p99_before: int = 0
 
     def as_status(self) -> dict[str, Any]:
         """Return it in the form of `Reassignment.status.throttle`."""
@@ -53,6 +78,10 @@ class ThrottleRecord:
             status["formerBytesPerSecond"] = list(self.former)
         if self.swept:
             status["swept"] = True
+        if self.adaptive:
+            status["adaptive"] = self.adaptive
+        if self.p99_before:
+            status["p99BeforeMilliseconds"] = self.p99_before
         return status
 
 
@@ -61,10 +90,23 @@ class Reassignment:
     """A Reassignment object, decoded.
 
     Attributes:
-        brokers: Ids that shall hold all replicas at its end.
-        finished: Its Complete condition is True, or it was superseded.
-        succeeded: It ended because everything is where it should be.
+        cluster: Name of the BrokerCluster that it is for.
+        owner: Uid of the BrokerCluster that it belongs to; empty while none has taken it in.
+        created: Its creation timestamp: those of users are served in this order.
+        brokers: Ids that shall hold all replicas at its end, where the operator has made it.
+        evacuate: Ids that shall hold nothing at its end, and keep running.
+        replace: The broker that shall hold nothing and the one that takes its place.
+        topics: Names and patterns of the only topics that move; empty for all.
+        replication_factor: The new one of these topics.
+        approved_plan: Hash of the plan that may start, where approval is required.
+        paused: Nothing more is submitted.
+        undo: What it has moved shall go back.
+        state: Where it is in its life.
+        undoes: Name of the one whose moves it takes back, where its cause is that.
+        started: When its first plan began to be carried out; empty before.
+        ended: When it ended; empty before.
         plan_hash: Hash of the stored plan, empty before there is one.
+        plan_brokers: Ids that hold all replicas at the end of that plan.
         config_maps: Names of the ConfigMaps that hold the plan.
         moves: Moves from its very start to the end of the present plan.
         bytes: Bytes likewise.
@@ -73,18 +115,46 @@ class Reassignment:
 
     name: str
     uid: str
+    cluster: str
+    owner: str
+    created: str
     cause: Cause
     brokers: frozenset[int]
-    finished: bool
-    succeeded: bool
+    evacuate: frozenset[int]
+    replace: tuple[int, int] | None
+    topics: tuple[str, ...]
+    replication_factor: int | None
+    approved_plan: str
+    paused: bool
+    undo: bool
+    undoes: str
+    state: State
+    started: str
+    ended: str
     deleting: bool
     plan_hash: str
+    plan_brokers: frozenset[int]
     config_maps: tuple[str, ...]
     moves: int
     bytes: int
     throttle: ThrottleRecord | None
     finalizers: tuple[str, ...]
     body: Mapping[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, one way or the other."""
+        return self.state in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended because everything is where it should be."""
+        return self.state is State.SUCCEEDED
+
+    @property
+    def requested(self) -> bool:
+        """Whether a user has made it."""
+        return self.cause is Cause.REQUESTED
 
     @property
     def number(self) -> int:
@@ -104,20 +174,30 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
     metadata, spec = body["metadata"], body["spec"]
     status = body.get("status") or {}
     plan = status.get("plan") or {}
-    conditions = status.get("conditions") or []
-    complete = is_true(conditions, "Complete")
-    superseded = any(
-        c.get("type") == "Complete" and c.get("reason") == "Superseded" for c in conditions
-    )
+    replace = spec.get("replace")
+    owners = metadata.get("ownerReferences") or ()
     return Reassignment(
         name=metadata["name"],
         uid=metadata["uid"],
-        cause=Cause(spec["cause"]),
-        brokers=frozenset(spec["brokers"]),
-        finished=complete or superseded,
-        succeeded=complete and not superseded,
+        cluster=spec["cluster"],
+        owner=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
+        created=metadata.get("creationTimestamp", ""),
+        cause=Cause(spec.get("cause", Cause.REQUESTED)),
+        brokers=frozenset(spec.get("brokers") or ()),
+        evacuate=frozenset(spec.get("evacuate") or ()),
+        replace=(replace["broker"], replace["by"]) if replace else None,
+        topics=tuple(spec.get("topics") or ()),
+        replication_factor=spec.get("replicationFactor"),
+        approved_plan=spec.get("approvedPlan", ""),
+        paused=spec.get("paused", False),
+        undo=spec.get("undo", False),
+        undoes=(metadata.get("annotations") or {}).get(UNDOES_ANNOTATION, ""),
+        state=_decode_state(status.get("conditions") or ()),
+        started=status.get("startedAt", ""),
+        ended=status.get("finishedAt", ""),
         deleting="deletionTimestamp" in metadata,
         plan_hash=plan.get("hash", ""),
+        plan_brokers=frozenset(plan.get("brokers") or ()),
         config_maps=tuple(plan.get("configMaps") or ()),
         moves=plan.get("moves", 0),
         bytes=plan.get("bytes", 0),
@@ -125,6 +205,11 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
         finalizers=tuple(metadata.get("finalizers") or ()),
         body=body,
     )
+
+
+def _decode_state(conditions: Iterable[Mapping[str, Any]]) -> State:
+    reason = next((c.get("reason") for c in conditions if c.get("type") == "Complete"), None)
+    return State(reason) if reason in set(State) else State.QUEUED
 
 
 def _decode_throttle(record: Mapping[str, Any] | None) -> ThrottleRecord | None:
@@ -136,4 +221,6 @@ def _decode_throttle(record: Mapping[str, Any] | None) -> ThrottleRecord | None:
         topics=tuple(record.get("topics") or ()),
         former=tuple(record.get("formerBytesPerSecond") or ()),
         swept=record.get("swept", False),
+        adaptive=record.get("adaptive", ""),
+        p99_before=record.get("p99BeforeMilliseconds", 0),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from broker_operator.api.quantity import parse_bytes
@@ -26,6 +27,9 @@ MIN_HEAP_HEADROOM = 150 * 1024**2
 
 MAX_BROKERS_PER_RACK = 100
 """Broker ids are dealt out in hundreds: each rack, or a cluster without racks, has one hundred."""
+
+ADAPTIVE = "Adaptive"
+"""The value of `reassignment.throttle` that stands for no fixed rate."""
 
 OPERATOR_KEYS = frozenset(
     {
@@ -75,6 +79,13 @@ class Via(StrEnum):
     ADMIN_API = "AdminApi"
 
 
+class Approval(StrEnum):
+    """Whether a plan starts by itself."""
+
+    AUTOMATIC = "Automatic"
+    REQUIRED = "Required"
+
+
 class WhenScaledDown(StrEnum):
     """What becomes of the volume of a broker that was drained and removed."""
 
@@ -113,13 +124,36 @@ class PodSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptiveThrottle:
+    """Limits of a throttle that adapts, in bytes per second and broker."""
+
+    min: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReassignmentSettings:
-    """How partitions move. `throttle` is bytes per second and broker, None = no throttle."""
+    """How partitions move.
+
+    Attributes:
+        throttle: Bytes per second and broker; None = no throttle.
+    """
 
     via: Via
-    throttle: int | None
+    approval: Approval
+    throttle: int | AdaptiveThrottle | None
     max_moves_per_broker: int
     history: int
+
+    @property
+    def foretold_rate(self) -> int | None:
+        """The rate that predictions count on; of an adaptive one, the geometric mean of its limits.
+
+        Bytes per second and broker; None = no throttle.
+        """
+        if isinstance(self.throttle, AdaptiveThrottle):
+            return isqrt(self.throttle.min * self.throttle.max)
+        return self.throttle
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +313,8 @@ def _decode_spec(reader: _Reader) -> BrokerClusterSpec:
         ),
         reassignment=ReassignmentSettings(
             via=reader.choice("reassignment.via", Via),
-            throttle=reader.parsed("reassignment.throttle", "50Mi", parse_bytes) or None,
+            approval=reader.choice("reassignment.approval", Approval),
+            throttle=_decode_throttle(reader),
             max_moves_per_broker=reader.get("reassignment.maxMovesPerBroker", 5, int),
             history=reader.get("reassignment.history", 5, int),
         ),
@@ -328,6 +363,16 @@ def _decode_config(reader: _Reader) -> dict[str, str]:
         if not isinstance(value, str) or "\n" in value or "\n" in key:
             reader.problem(f"config[{key}]", value, "must be one line of text, in quotes")
     return {key: str(value) for key, value in config.items()}
+
+
+def _decode_throttle(reader: _Reader) -> int | AdaptiveThrottle | None:
+    if reader.get("reassignment.throttle", "", (str, int)) != ADAPTIVE:
+        return reader.parsed("reassignment.throttle", "50Mi", parse_bytes) or None
+    least = reader.parsed("reassignment.adaptive.min", "4Mi", parse_bytes)
+    most = reader.parsed("reassignment.adaptive.max", "500Mi", parse_bytes)
+    if not 0 < least <= most:
+        reader.problem("reassignment.adaptive", f"{least}-{most}", "must have 0 < min <= max")
+    return AdaptiveThrottle(least, most)
 
 
 def _decode_heap(reader: _Reader) -> int:

@@ -10,13 +10,10 @@ from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unkn
 from broker_operator.core.planner.remaining import Remaining, remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from broker_operator.core.facts import Facts
     from broker_operator.core.model import BrokerId
-
-NAMED = 3
-"""How many items a message names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +161,3 @@ def largest_sizes(kafka: KafkaView) -> dict[str, dict[int, int]]:
             for number, size in partitions.items():
                 known[number] = max(size, known.get(number, 0))
     return largest
-
-
-def name_some(items: Iterable[object]) -> str:
-    """Join the first three and count the rest: `a-0, a-1, b-3 and 12 more`."""
-    names = [str(item) for item in items]
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

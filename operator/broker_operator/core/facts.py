@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.core.lifecycle import queue, undoing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,8 +58,11 @@ class Facts:
         status: The cluster's own status as last written.
         children: Live child objects by (kind, name), for drift repair.
         claims: Names of the brokers' PersistentVolumeClaims that are to stay.
-        reassignments: All of this cluster's, oldest first.
+        reassignments: All of this cluster's: its own by number, then those of users as they came.
+        intruders: Unfinished ones that only claim to be the operator's.
+        last_number: Highest number in the name of any Reassignment that is called like ours.
         plan: The stored plan of the active reassignment; None while there is none.
+        former: The stored plan of the reassignment that `undoing` names; None while there is none.
     """
 
     cluster: BrokerCluster
@@ -68,15 +73,32 @@ class Facts:
     claims: frozenset[str]
     rivals: tuple[Rival, ...]
     reassignments: tuple[Reassignment, ...]
+    intruders: tuple[Reassignment, ...]
+    last_number: int
     plan: StoredPlan | Unknown | None
+    former: StoredPlan | Unknown | None
     ensemble: Ensemble | Unknown
     kafka: KafkaView | Unknown
 
     @property
+    def own(self) -> tuple[Reassignment, ...]:
+        """Those that the operator has made, oldest first."""
+        return tuple(r for r in self.reassignments if not r.requested)
+
+    @property
+    def queue(self) -> tuple[Reassignment, ...]:
+        """What is not finished, in the order in which it is served: see `lifecycle.queue`."""
+        return queue(self.reassignments)
+
+    @property
     def active(self) -> Reassignment | None:
-        """The newest reassignment if it has not finished."""
-        newest = self.reassignments[-1] if self.reassignments else None
-        return newest if newest and not newest.finished else None
+        """The reassignment whose turn it is."""
+        return next(iter(self.queue), None)
+
+    @property
+    def undoing(self) -> Reassignment | None:
+        """The reassignment whose moves go back, or shall: see `lifecycle.undoing`."""
+        return undoing(self.reassignments)
 
     @property
     def recorded_cluster_id(self) -> str:

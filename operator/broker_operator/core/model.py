@@ -180,11 +180,14 @@ class BrokerLogs:
         sizes: Topic -> partition -> bytes, future replicas left out.
         failed: A log dir answered with an error, so `sizes` is not the whole truth.
         usable: Bytes left on their file systems, None if the broker does not tell.
+        total: Bytes of these file systems, full or not; None if the broker does not tell (KIP-827
+            came with Kafka 3.3).
     """
 
     sizes: Sizes
     failed: bool = False
     usable: int | None = None
+    total: int | None = None
 
     @property
     def partitions(self) -> int:
@@ -217,6 +220,8 @@ class Throttle:
     Attributes:
         rate: Bytes per second and broker, leader and follower side alike.
         brokers: Brokers whose rate is set.
+        leader_only, follower_only: Further brokers of which one side alone is ours: the other has
+            somebody else's rate.
         leader_replicas: Topic -> value of `leader.replication.throttled.replicas`.
         follower_replicas: Topic -> value of `follower.replication.throttled.replicas`.
     """
@@ -225,12 +230,24 @@ class Throttle:
     brokers: tuple[BrokerId, ...]
     leader_replicas: Mapping[str, str] = field(default_factory=dict)
     follower_replicas: Mapping[str, str] = field(default_factory=dict)
+    leader_only: tuple[BrokerId, ...] = ()
+    follower_only: tuple[BrokerId, ...] = ()
+
+    @property
+    def rate_keys(self) -> dict[BrokerId, tuple[str, ...]]:
+        """Which configs of each broker carry the rate."""
+        return {
+            **dict.fromkeys(self.brokers, (LEADER_RATE, FOLLOWER_RATE)),
+            **dict.fromkeys(self.leader_only, (LEADER_RATE,)),
+            **dict.fromkeys(self.follower_only, (FOLLOWER_RATE,)),
+        }
 
 
 LEADER_RATE = "leader.replication.throttled.rate"
 FOLLOWER_RATE = "follower.replication.throttled.rate"
 LEADER_REPLICAS = "leader.replication.throttled.replicas"
 FOLLOWER_REPLICAS = "follower.replication.throttled.replicas"
+MIN_INSYNC = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True)

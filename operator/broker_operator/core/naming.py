@@ -48,7 +48,12 @@ def claim(stateful_set_name: str, broker: BrokerId) -> str:
 
 def reassignment(cluster: str, number: int) -> str:
     """Return the name of the n-th Reassignment of a cluster."""
-    return f"{cluster}-{number}"
+    return f"{reassignment_prefix(cluster)}{number}"
+
+
+def reassignment_prefix(cluster: str) -> str:
+    """Return what the names of a cluster's Reassignments begin with, before their number."""
+    return f"{cluster}-"
 
 
 def plan_config_map(reassignment_name: str, part: int) -> str:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from broker_operator.api.conditions import Condition, merge_conditions, was_set
+from broker_operator.api.reassignment import State
 from broker_operator.core import naming
-from broker_operator.core.diagnose import name_some
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
+from broker_operator.core.text import name_some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from broker_operator.api.reassignment import Reassignment
     from broker_operator.core.diagnose import Diagnosis
     from broker_operator.core.facts import Facts
     from broker_operator.core.model import BrokerId
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 MIB = 1024**2
 STALE_SHARE = 0.05
 """Bytes of a broker are reported anew once they differ by more than this share."""
+
+
+_HOLDING = {"AwaitingApproval": State.AWAITING_APPROVAL, "ReassignmentPaused": State.PAUSED}
+"""What a user holds back, by the reason that is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,8 @@ def _found_cluster_id(facts: Facts, diagnosis: Diagnosis) -> str:
 def _balanced_brokers(
     facts: Facts, diagnosis: Diagnosis, *, balanced: bool
 ) -> list[BrokerId] | None:
-    newest = facts.reassignments[-1] if facts.reassignments else None
-    if facts.active is not None:
+    newest = facts.own[-1] if facts.own else None
+    if facts.active is not None and not facts.active.requested:
         return None
     if balanced or (newest and newest.succeeded and newest.brokers == diagnosis.desired):
         return sorted(diagnosis.desired)
@@ -226,7 +232,10 @@ def _reassignment(
     facts: Facts, findings: list[Finding], progress: Progress | None
 ) -> dict[str, Any]:
     assert facts.active is not None  # noqa: S101 - the caller has looked
-    report: dict[str, Any] = {"name": facts.active.name}
+    state, _ = standing(facts.active, findings)
+    report: dict[str, Any] = {"name": facts.active.name, "state": str(state)}
+    if queued := [r.name for r in facts.queue[1:]]:
+        report["queued"] = queued
     if progress is not None:
         report["percent"] = progress.percent
         if progress.eta:
@@ -234,6 +243,20 @@ def _reassignment(
     if blocked := blocked_by(findings):
         report["blockedBy"] = blocked
     return report
+
+
+def standing(active: Reassignment, findings: Sequence[Finding]) -> tuple[State, str]:
+    """Return the state of the reassignment whose turn it is, and why."""
+    for reason, state in _HOLDING.items():
+        if held := next((f for f in findings if f.reason == reason), None):
+            return state, held.message
+    if stalled := next((f for f in findings if f.stalled), None):
+        return State.STALLED, stalled.message
+    if not active.plan_hash:
+        return State.QUEUED, "it is next, and waits for its plan"
+    if not active.started:
+        return State.QUEUED, "it is next"
+    return State.MOVING, "partitions are moving"
 
 
 def blocked_by(findings: Iterable[Finding]) -> list[str]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.reassignment import CLUSTER_LABEL, Reassignment, decode_reassignment
+from broker_operator.api.reassignment import Reassignment, decode_reassignment
 from broker_operator.api.spec import InvalidSpecError, decode_cluster
 from broker_operator.core import naming
 from broker_operator.core.facts import Facts, Rival, StoredPlan
+from broker_operator.core.lifecycle import queue, undoing
 from broker_operator.core.model import BrokerSet, Ensemble, KafkaView, Pod, Unknown
 from broker_operator.core.planner import assignment_hash
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.ports import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from broker_operator.api.spec import BrokerCluster
     from broker_operator.core.model import KubeObject
     from broker_operator.ports import BrokerAdmin, Coordination, Kubernetes
-    from broker_operator.reconcile.scope import Memory
+    from broker_operator.reconcile.scope import Memory, PlanCache
 
 CHILD_KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget")
 
@@ -48,12 +49,13 @@ async def gather(
         kube.list("Pod", cluster.namespace, naming.selector(cluster.name)),
         kube.list("PersistentVolumeClaim", cluster.namespace, naming.selector(cluster.name)),
         kube.list("BrokerCluster", None),
-        kube.list("Reassignment", cluster.namespace, {CLUSTER_LABEL: cluster.name}),
+        kube.list("Reassignment", cluster.namespace),
         _ensemble(coordination),
     )
     # Those of a former cluster of this name are on their way out, and not ours to go on with.
-    own = [body for body in reassignments if _belongs(body, cluster)]
-    ordered = sorted(map(decode_reassignment, own), key=lambda r: (r.number, r.name))
+    found = [r for r in map(decode_reassignment, reassignments) if _belongs(r, cluster)]
+    found.sort(key=lambda r: (r.requested, r.created if r.requested else "", r.number, r.name))
+    ordered = [r for r in found if r.requested or r.owner]
     return Facts(
         cluster=cluster,
         status=status,
@@ -65,15 +67,24 @@ async def gather(
         ),
         rivals=tuple(_rivals(cluster, rivals, domain)),
         reassignments=tuple(ordered),
-        plan=await _plan(kube, cluster, ordered, memory),
+        intruders=tuple(r for r in found if not (r.requested or r.owner or r.finished)),
+        last_number=max((_number(body, cluster) for body in reassignments), default=0),
+        plan=await _plan(kube, queue(ordered)[:1], memory.plans),
+        former=await _plan(kube, [r for r in (undoing(ordered),) if r], memory.former_plans),
         ensemble=ensemble,
         kafka=await view_kafka(admin, ensemble),
     )
 
 
-def _belongs(body: KubeObject, cluster: BrokerCluster) -> bool:
-    owners = body["metadata"].get("ownerReferences") or []
-    return any(owner.get("controller") and owner["uid"] == cluster.uid for owner in owners)
+def _belongs(found: Reassignment, cluster: BrokerCluster) -> bool:
+    """Whether it is this cluster's, or waits to be taken in."""
+    return found.owner == cluster.uid if found.owner else found.cluster == cluster.name
+
+
+def _number(body: KubeObject, cluster: BrokerCluster) -> int:
+    """Return the number in a name that is like our Reassignments', whoever has given it; else 0."""
+    tail: str = body["metadata"]["name"].removeprefix(naming.reassignment_prefix(cluster.name))
+    return int(tail) if tail.isdecimal() else 0
 
 
 async def _children(kube: Kubernetes, cluster: BrokerCluster) -> list[KubeObject]:
@@ -158,26 +169,27 @@ def _rivals(cluster: BrokerCluster, bodies: Iterable[KubeObject], domain: str) -
 
 
 async def _plan(
-    kube: Kubernetes, cluster: BrokerCluster, reassignments: list[Reassignment], memory: Memory
+    kube: Kubernetes, whose: Sequence[Reassignment], cache: PlanCache
 ) -> StoredPlan | Unknown | None:
-    """Read the plan of the newest reassignment, if that is still under way and has one."""
-    active = reassignments[-1] if reassignments else None
-    if active is None or active.finished or not active.plan_hash:
-        memory.plan = None
+    """Read the stored plan of a reassignment, if there is one and it has a plan."""
+    reassignment = next(iter(whose), None)
+    if reassignment is None or not reassignment.plan_hash:
+        cache.plan = None
         return None
-    parts = [await kube.get("ConfigMap", cluster.namespace, name) for name in active.config_maps]
+    name, namespace = reassignment.name, reassignment.body["metadata"]["namespace"]
+    parts = [await kube.get("ConfigMap", namespace, part) for part in reassignment.config_maps]
     if any(part is None for part in parts):
-        return Unknown(f"a ConfigMap of {active.name}'s plan is gone")
-    source = (active.plan_hash, [part for part in parts if part is not None])
-    if memory.plan is None or memory.plan[0] != source:
+        return Unknown(f"a ConfigMap of {name}'s plan is gone")
+    source = (reassignment.plan_hash, [part for part in parts if part is not None])
+    if cache.plan is None or cache.source != source:
         try:
             plan = read_plan(source[1])
         except ValueError as error:
             return Unknown(str(error))
-        if assignment_hash(plan.target) != active.plan_hash:
-            return Unknown(f"the stored plan of {active.name} is not the one that was recorded")
-        memory.plan = (source, plan)
-    return memory.plan[1]
+        if assignment_hash(plan.target) != reassignment.plan_hash:
+            return Unknown(f"the stored plan of {name} is not the one that was recorded")
+        cache.source, cache.plan = source, plan
+    return cache.plan
 
 
 async def _ensemble(coordination: Coordination) -> Ensemble | Unknown:

@@ -26,6 +26,7 @@ from broker_operator.reconcile.steps import (
     move,
     objects,
     plan,
+    queue,
     remove,
     throttle,
     tidy,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Clock,
         Coordination,
         Kubernetes,
+        Meters,
         Recorder,
     )
 
@@ -52,6 +54,7 @@ STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     brokers.apply,  # StatefulSets: never fewer brokers than hold data
     brokers.wait,  # who is not ready yet, and why
     remove.prove,  # which leaving brokers are empty, seen in every pass
+    queue.admit,  # what users ask for, one at a time
     plan.make,  # must partitions move, and where to?
     move.advance,  # batch by batch, then leaders, throttle, record
     remove.apply,  # leaving brokers that are proved empty
@@ -82,6 +85,7 @@ class Reconciler:
 
     kube: Kubernetes
     clients: Clients
+    meters: Meters
     clock: Clock
     recorder: Recorder
     settings: Settings
@@ -171,6 +175,7 @@ class Reconciler:
             kube=self.kube,
             coordination=coordination,
             admin=admin,
+            meters=self.meters,
             clock=self.clock,
             recorder=self.recorder,
             memory=memory,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.conditions import is_true
+from broker_operator.api.conditions import is_true, merge_conditions
+from broker_operator.api.reassignment import State
 from broker_operator.api.spec import API_VERSION
-from broker_operator.core.diagnose import largest_sizes
-from broker_operator.core.model import Ensemble, KafkaView, Unknown
-from broker_operator.core.progress import Progress, measure, rate
-from broker_operator.core.status import Finding, blocked_by, cluster_status
+from broker_operator.core import lifecycle
+from broker_operator.core.status import Finding, blocked_by, cluster_status, standing
+from broker_operator.reconcile import pace
 from broker_operator.reconcile.outcome import Blocked, Outcome, Retry, Wait
+from broker_operator.reconcile.steps import record, throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from broker_operator.api.reassignment import Reassignment
+    from broker_operator.core.progress import Progress
     from broker_operator.reconcile.scope import Scope
-
-SAMPLE_SECONDS = 60.0
-"""The rate is smoothed over this long."""
 
 
 def findings(outcomes: Sequence[Outcome]) -> list[Finding]:
@@ -47,8 +46,8 @@ async def write(
         The cluster's status, and name and status of the reassignment under way, if any.
     """
     found = findings(outcomes)
-    progress = _progress(scope)
-    moving = await _write_reassignment(scope, found, progress)
+    progress = pace.progress(scope)
+    moving = await _write_reassignments(scope, found, progress)
     status = cluster_status(
         scope.facts,
         scope.diagnosis,
@@ -92,44 +91,49 @@ def _said(old: dict[str, Any], condition: dict[str, Any]) -> bool:
     )
 
 
-def _progress(scope: Scope) -> Progress | None:
-    active, plan = scope.facts.active, scope.facts.plan
-    ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
-    if active is None or plan is None or isinstance(plan, Unknown):
-        return None
-    if not isinstance(ensemble, Ensemble) or scope.diagnosis.left is None:
-        return None
-    progress = measure(
-        active,
-        plan.target,
-        ensemble,
-        kafka,
-        left=scope.diagnosis.left,
-        sizes=largest_sizes(kafka) if isinstance(kafka, KafkaView) else {},
-    )
-    return _with_rate(scope, active.uid, progress)
-
-
-def _with_rate(scope: Scope, uid: str, progress: Progress) -> Progress:
-    memory, now = scope.memory, scope.clock.monotonic()
-    if memory.sampled != uid:
-        memory.samples.clear()
-        memory.sampled = uid
-    memory.samples.append((now, progress.bytes_done))
-    while memory.samples[0][0] < now - SAMPLE_SECONDS:
-        memory.samples.popleft()
-    return replace(progress, bytes_per_second=rate(list(memory.samples)))
-
-
-async def _write_reassignment(
+async def _write_reassignments(
     scope: Scope, found: list[Finding], progress: Progress | None
 ) -> tuple[str, dict[str, Any]] | None:
-    active = scope.facts.active
-    if active is None or scope.touched:
+    """Write what those that are not finished are at. The first is the one whose turn it is."""
+    active, *others = scope.facts.queue or (None,)
+    for position, waiting in enumerate(others, start=1):
+        ahead = scope.facts.queue[position - 1].name
+        message = f"number {position} in the queue, after {ahead}"
+        await _write(scope, waiting, State.QUEUED, message, queuePosition=position)
+    if active is None or active.uid in scope.touched:
         return None
-    changes: dict[str, Any] = {"blockedBy": blocked_by(found) or None}
+    blockers = blocked_by(found)
+    if low := throttle.warn(scope):
+        blockers.append(low)
+    state, message = standing(active, found)
+    changes: dict[str, Any] = {"blockedBy": blockers or None}
+    if active.plan_hash:
+        changes["queuePosition"] = None
     if progress is not None:
         changes["progress"] = progress.as_status()
-    if any(active.status.get(key) != value for key, value in changes.items()):
-        await scope.update(active, **changes)
+    await _write(scope, active, state, message, **changes)
     return active.name, {**active.status, **changes}
+
+
+async def _write(
+    scope: Scope, reassignment: Reassignment, state: State, message: str, **changes: Any
+) -> None:
+    """Write a Reassignment's state and other parts of its status, if any of it differs."""
+    if reassignment.uid in scope.touched or not reassignment.owner:
+        return
+    generation = reassignment.body["metadata"].get("generation", 1)
+    old = reassignment.status.get("conditions") or []
+    changes["observedGeneration"] = generation
+    changes["conditions"] = merge_conditions(
+        old,
+        lifecycle.conditions(
+            reassignment,
+            state,
+            message,
+            approval=record.approval(scope, reassignment) if reassignment.plan_hash else None,
+        ),
+        generation=generation,
+        now=scope.timestamp(),
+    )
+    if any(reassignment.status.get(key) != value for key, value in changes.items()):
+        await scope.update(reassignment, **changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,21 @@ from broker_operator.api.spec import API_VERSION
 
 if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
+    from broker_operator.core.adaptive import Course, Level
+    from broker_operator.core.catch_up import Sample
     from broker_operator.core.diagnose import Diagnosis
     from broker_operator.core.facts import Facts, StoredPlan
-    from broker_operator.core.model import BrokerId, KubeObject
-    from broker_operator.ports import BrokerAdmin, Clock, Coordination, Kubernetes, Recorder
+    from broker_operator.core.health import Look
+    from broker_operator.core.model import BrokerId, KubeObject, TopicPartition
+    from broker_operator.core.pace import Pace
+    from broker_operator.ports import (
+        BrokerAdmin,
+        Clock,
+        Coordination,
+        Kubernetes,
+        Meters,
+        Recorder,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,49 @@ class Settings:
 
 
 @dataclass(slots=True)
+class PlanCache:
+    """A stored plan that was read, which may be large, with the hash and ConfigMaps it is from."""
+
+    source: tuple[str, list[KubeObject]] = ("", [])
+    plan: StoredPlan | None = None
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the adaptive throttle goes by.
+
+    Attributes:
+        look: The last look at the brokers' metrics.
+        level: Latencies before the moves began.
+        course: The way so far of the reassignment `uid`.
+        moved: Monotonic time at which something was last seen in flight.
+    """
+
+    look: Look | None = None
+    level: Level | None = None
+    course: Course | None = None
+    uid: str = ""
+    moved: float | None = None
+
+
+@dataclass(slots=True)
+class Writing:
+    """What producers write to partitions in flight.
+
+    Attributes:
+        samples: Sizes of the last minute.
+        said: What was said of them last.
+        at: Monotonic time of that.
+        low: Since when an adaptive throttle has been below what is written.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    said: str = ""
+    at: float | None = None
+    low: float | None = None
+
+
+@dataclass(slots=True)
 class Memory:
     """What is kept between passes. All of it may be lost at any time at the cost of a delay.
 
@@ -42,26 +95,34 @@ class Memory:
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
         lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
-        samples: (monotonic time, bytes done) of the last minute of a reassignment.
-        sampled: Uid of the reassignment that the samples belong to.
+        pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
+        unheard: A request that the controller does not act on, and since which monotonic time.
+        dead_ends: What others move to a broker that is away -> monotonic time since when.
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
-        plan: The stored plan of the active reassignment, with the hash and ConfigMaps it is from.
+        plans: The stored plan of the active reassignment.
+        former_plans: That of the one being undone.
+        watch: What the adaptive throttle goes by.
+        writing: What producers write to partitions in flight.
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
     strays: dict[BrokerId, float] = field(default_factory=dict)
     unmade: dict[BrokerId, float] = field(default_factory=dict)
     lost: dict[BrokerId, float] = field(default_factory=dict)
-    samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=120))
-    sampled: str = ""
+    pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
+    unheard: tuple[str, float] | None = None
+    dead_ends: dict[TopicPartition, float] = field(default_factory=dict)
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()
-    plan: tuple[tuple[str, list[KubeObject]], StoredPlan] | None = None
+    plans: PlanCache = field(default_factory=PlanCache)
+    former_plans: PlanCache = field(default_factory=PlanCache)
+    watch: Watch = field(default_factory=Watch)
+    writing: Writing = field(default_factory=Writing)
 
 
 @dataclass(slots=True)
@@ -71,7 +132,7 @@ class Scope:
     Attributes:
         body: The BrokerCluster object as read, for Events.
         balanced: A step found that nothing needs to move over the desired brokers.
-        touched: A step wrote the active reassignment's status, so `facts` is behind.
+        touched: Uids of Reassignments that a step wrote to: of these `facts` is behind.
     """
 
     body: KubeObject
@@ -80,12 +141,13 @@ class Scope:
     kube: Kubernetes
     coordination: Coordination
     admin: BrokerAdmin
+    meters: Meters
     clock: Clock
     recorder: Recorder
     memory: Memory
     settings: Settings
     balanced: bool = False
-    touched: bool = False
+    touched: set[str] = field(default_factory=set)
 
     @property
     def image(self) -> str:
@@ -111,7 +173,7 @@ class Scope:
         status = {**reassignment.status, **changes}
         status = {key: value for key, value in status.items() if value is not None}
         metadata = reassignment.body["metadata"]
-        self.touched = True
+        self.touched.add(reassignment.uid)
         body = await self.kube.apply_status(
             {
                 "apiVersion": API_VERSION,

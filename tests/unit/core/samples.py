@@ -102,7 +102,10 @@ def facts(**changes: Any) -> Facts:
         claims=frozenset(),
         rivals=(),
         reassignments=(),
+        intruders=(),
+        last_number=0,
         plan=None,
+        former=None,
         ensemble=ensemble(0, 1, 2),
         kafka=kafka(),
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_operator.core.diagnose import diagnose, largest_sizes, name_some
+from broker_operator.core.diagnose import diagnose, largest_sizes
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import (
     BrokerLogs,
@@ -17,6 +17,7 @@ from broker_operator.core.model import (
     TopicPartition,
     Unknown,
 )
+from broker_operator.core.text import name_some
 from tests.unit.core.samples import MIB, cluster, ensemble, facts, kafka, reassignment
 
 ORDERS_0, ORDERS_1 = TopicPartition("orders", 0), TopicPartition("orders", 1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from broker_operator.api.reassignment import State
 from broker_operator.core.diagnose import diagnose
 from broker_operator.core.model import (
     BrokerLogs,
@@ -15,7 +16,13 @@ from broker_operator.core.model import (
     Unknown,
 )
 from broker_operator.core.progress import Progress
-from broker_operator.core.status import Finding, blocked_by, cluster_status, invalid_status
+from broker_operator.core.status import (
+    Finding,
+    blocked_by,
+    cluster_status,
+    invalid_status,
+    standing,
+)
 from tests.unit.core.samples import (
     MIB,
     cluster,
@@ -240,22 +247,43 @@ def test_brokers_are_recorded_as_balanced_only_when_they_are(
 
 
 def test_a_reassignment_under_way_is_shown() -> None:
-    progress = Progress(10, 5, 1000, 500, 100, ())
+    progress = Progress("abc", 5, 500, 50, bytes_per_second=100, seconds_left=5.0)
     stuck = Finding("blocked", "UnderReplicated", "b lags")
     retry = Finding("retry", "Retrying", "no answer")
-    status = status_of(facts(reassignments=(MOVING,)), stuck, retry, stuck, BUSY, progress=progress)
+    going = facts(reassignments=(MOVING,))
+    status = status_of(going, stuck, retry, stuck, BUSY, progress=progress)
     assert status["reassignment"] == {
         "name": "demo-2",
+        "state": "Queued",
         "percent": 50,
         "eta": "5s",
         "blockedBy": ["b lags", "no answer"],
     }
-    unhurried = status_of(
-        facts(reassignments=(MOVING,)), progress=replace(progress, bytes_per_second=None)
-    )
-    assert unhurried["reassignment"] == {"name": "demo-2", "percent": 50}
-    assert status_of(facts(reassignments=(MOVING,)))["reassignment"] == {"name": "demo-2"}
+    unhurried = status_of(going, progress=replace(progress, seconds_left=None))
+    assert unhurried["reassignment"] == {"name": "demo-2", "state": "Queued", "percent": 50}
+    assert status_of(going)["reassignment"] == {"name": "demo-2", "state": "Queued"}
     assert "reassignment" not in status_of(facts(reassignments=(DONE,)))
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "state"),
+    [
+        ({}, [], State.QUEUED),
+        ({"plan": {"hash": "abc"}}, [], State.QUEUED),
+        ({"plan": {"hash": "abc"}, "startedAt": "now"}, [BUSY], State.MOVING),
+        ({"plan": {"hash": "abc"}, "startedAt": "now"}, [STUCK], State.STALLED),
+        (
+            {"plan": {"hash": "abc"}},
+            [STUCK, Finding("blocked", "AwaitingApproval", "approve it")],
+            State.AWAITING_APPROVAL,
+        ),
+        ({}, [Finding("blocked", "ReassignmentPaused", "paused")], State.PAUSED),
+    ],
+)
+def test_the_state_of_the_reassignment_whose_turn_it_is(
+    status: dict[str, Any], found: list[Finding], state: State
+) -> None:
+    assert standing(reassignment(2, brokers=(0, 1), **status), found)[0] is state
 
 
 def test_only_what_holds_things_up_is_named() -> None:

@@ -15,17 +15,19 @@ from tests.unit.planner.cases import brokers
     [
         pytest.param(
             {"orders": {0: (0,)}}, [], [], "NoTargetBrokers",
-            "no broker would remain to hold the replicas",
+            "no broker would remain of 4 to hold the replicas of 1 topic; keep at least one",
             id="nobody is left",
         ),
         pytest.param(
             {}, [], [0, 7, 9], "UnknownBroker",
-            "cannot move replicas to broker 7, 9: not registered",
+            ("cannot move replicas to broker 7, 9: 2 of the 3 brokers that shall hold them are not "
+             "registered; start them, or leave them out"),
             id="a target that does not exist",
         ),
         pytest.param(
             {}, [1], [0, 1], "UnknownBroker",
-            "cannot move replicas to broker 1: not registered",
+            ("cannot move replicas to broker 1: 1 of the 2 brokers that shall hold them is not "
+             "registered; start them, or leave them out"),
             id="a target that is dead",
         ),
         pytest.param(
@@ -72,11 +74,14 @@ def test_what_cannot_end_well_is_refused_with_the_numbers(
     ("change", "reason", "message"),
     [
         ({"excluded": frozenset({1, 7})}, "UnknownBroker",
-         "cannot exclude broker 7: there is none among the 4 known"),
+         ("cannot exclude broker 7: there is none among the 4 known (0, 1, 2 and 1 more); leave "
+          "it out")),
         ({"pinned": frozenset({"logs"})}, "UnknownTopic",
-         "cannot pin topic logs: there is none among the 2 topics"),
+         ("cannot pin topic logs: there is none among the 2 topics known; check the name, or "
+          "leave it out")),
         ({"factors": {"logs": 2}}, "UnknownTopic",
-         "cannot change topic logs: there is none among the 2 topics"),
+         ("cannot change topic logs: there is none among the 2 topics known; check the name, or "
+          "leave it out")),
         ({"pinned": frozenset({"orders"}), "factors": {"orders": 2}}, "PinnedTopicChanged",
          ("topic orders is pinned, and shall get another replication factor: give up one of the "
          "two")),
@@ -89,10 +94,11 @@ def test_what_cannot_end_well_is_refused_with_the_numbers(
          ("pinned topic orders has 2 replicas on brokers that are removed or dead, such as "
          "orders-0 on broker 0; unpin it, or keep the broker")),
         ({"factors": {"orders": 0}}, "ReplicationFactorTooLow",
-         "topic orders cannot have replication factor 0; the least is 1"),
+         ("topic orders cannot have replication factor 0; ask for one from 1 to 4, the number of "
+          "brokers that may hold it")),
         ({"factors": {"orders": 4}, "excluded": frozenset({2, 3})}, "ReplicationFactorTooHigh",
-         ("topic orders has replication factor 4, but only 2 brokers may receive replicas; keep at "
-         "least 4 brokers or lower the replication factor")),
+         ("topic orders is to have replication factor 4, but only 2 brokers may receive replicas; "
+          "let at least 4 receive them or ask for a lower one")),
     ],
 )  # fmt: skip
 def test_wishes_that_cannot_be_met_are_refused_by_name(
@@ -108,5 +114,5 @@ def test_wishes_that_cannot_be_met_are_refused_by_name(
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
 def test_a_weight_that_is_none_is_refused(weight: float) -> None:
     request = PlanRequest({}, (Broker(0), Broker(1, weight=weight)), frozenset({0}))
-    with pytest.raises(PlanRefusedError, match=r"broker 1 has weight .*; a weight is a number"):
+    with pytest.raises(PlanRefusedError, match=r"broker 1 has weight .*; give it a finite number"):
         make_plan(request)

@@ -16,6 +16,7 @@ from broker_operator.reconcile.reconciler import Reconciler, Result
 from broker_operator.reconcile.scope import Memory, Settings
 from tests.fakes.kafka import FakeBrokerAdmin, FakeCoordination, FakeKafka, FakePartition
 from tests.fakes.kube import Call, FakeKube
+from tests.fakes.meters import FakeMeters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +140,7 @@ class World:
         self.kube = FakeKube(now=self.clock.now)
         self.kafka = WatchedKafka(complete_after=1)
         self.clients = OneCluster(self.kafka)
+        self.meters = FakeMeters()
         self.memory = Memory()
         self.broken: dict[BrokerId, str] = {}
         self.refused: set[BrokerId] = set()
@@ -154,6 +156,7 @@ class World:
         own: dict[str, Any] = {
             "kube": self.kube,
             "clients": self.clients,
+            "meters": self.meters,
             "clock": self.clock,
             "recorder": self.recorder,
             "settings": Settings(),

@@ -4,19 +4,21 @@ from broker_operator.core.planner.batches import Batch, make_batches, next_batch
 from broker_operator.core.planner.kafka_json import AssignmentFormatError, from_json, to_json
 from broker_operator.core.planner.plan import make_plan
 from broker_operator.core.planner.remaining import Remaining, remaining
-from broker_operator.core.planner.space import Overfull, overfull
+from broker_operator.core.planner.space import Disk, Overfull, disks, overfull, too_full
 from broker_operator.core.planner.throttle import throttle_for
 from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanRequest, assignment_hash
 
 __all__ = [
     "AssignmentFormatError",
     "Batch",
+    "Disk",
     "Overfull",
     "Plan",
     "PlanRefusedError",
     "PlanRequest",
     "Remaining",
     "assignment_hash",
+    "disks",
     "from_json",
     "make_batches",
     "make_plan",
@@ -25,4 +27,5 @@ __all__ = [
     "remaining",
     "throttle_for",
     "to_json",
+    "too_full",
 ]

@@ -34,24 +34,33 @@ def check(request: PlanRequest) -> None:
 
 def _check_brokers(request: PlanRequest) -> None:
     if not request.targets:
-        raise PlanRefusedError("NoTargetBrokers", "no broker would remain to hold the replicas")
+        raise PlanRefusedError(
+            "NoTargetBrokers",
+            f"no broker would remain of {len(request.brokers)} to hold the replicas of "
+            f"{_count(len(request.assignment), 'topic')}; keep at least one",
+        )
     live = {broker.id for broker in request.brokers if broker.live}
     if missing := sorted(request.targets - live):
         named = _some([str(broker) for broker in missing])
         raise PlanRefusedError(
-            "UnknownBroker", f"cannot move replicas to broker {named}: not registered"
+            "UnknownBroker",
+            f"cannot move replicas to broker {named}: {len(missing)} of the "
+            f"{len(request.targets)} brokers that shall hold them "
+            f"{'is' if len(missing) == 1 else 'are'} not registered; start them, or leave them out",
         )
     for broker in request.brokers:
         if not 0 < broker.weight < math.inf:
             raise PlanRefusedError(
                 "InvalidWeight",
-                f"broker {broker.id} has weight {broker.weight:g}; a weight is a number above 0",
+                f"broker {broker.id} has weight {broker.weight:g}; give it a finite number above "
+                "0, or none for 1",
             )
     if unknown := sorted(request.excluded - {broker.id for broker in request.brokers}):
         named = _some([str(broker) for broker in unknown])
         raise PlanRefusedError(
             "UnknownBroker",
-            f"cannot exclude broker {named}: there is none among the {len(request.brokers)} known",
+            f"cannot exclude broker {named}: there is none among the {len(request.brokers)} "
+            f"known ({_some([str(broker.id) for broker in request.brokers])}); leave it out",
         )
 
 
@@ -61,7 +70,8 @@ def _check_topics(request: PlanRequest) -> None:
             raise PlanRefusedError(
                 "UnknownTopic",
                 f"cannot {what} topic {_some(unknown)}: there is none among the "
-                f"{len(request.assignment)} topics",
+                f"{_count(len(request.assignment), 'topic')} known; check the name, or leave it "
+                "out",
             )
     if both := sorted(request.pinned.intersection(request.factors)):
         raise PlanRefusedError(
@@ -101,7 +111,8 @@ def _check_replication_factors(request: PlanRequest) -> None:
             if factor < 1 and replicas:
                 raise PlanRefusedError(
                     "ReplicationFactorTooLow",
-                    f"topic {topic} cannot have replication factor {factor}; the least is 1",
+                    f"topic {topic} cannot have replication factor {factor}; ask for one from 1 to "
+                    f"{remain}, the number of brokers that may hold it",
                 )
             if topic not in request.pinned and factor > few:
                 if factor > remain:
@@ -109,9 +120,11 @@ def _check_replication_factors(request: PlanRequest) -> None:
                 elif factor > few + len(_held_by_excluded(request, topic, partition)):
                     closed[topic] = max(factor, closed.get(topic, 0))
     if high:
-        raise _too_high(high, f"only {remain} {_brokers(remain)} would remain")
+        only = f"only {_count(remain, 'broker')} would remain"
+        raise _too_high(request, high, only, f"keep at least {max(high.values())} brokers")
     if closed:
-        raise _too_high(closed, f"only {few} {_brokers(few)} may receive replicas")
+        only = f"only {_count(few, 'broker')} may receive replicas"
+        raise _too_high(request, closed, only, f"let at least {max(closed.values())} receive them")
 
 
 def _held_by_excluded(request: PlanRequest, topic: str, partition: int) -> frozenset[BrokerId]:
@@ -119,20 +132,23 @@ def _held_by_excluded(request: PlanRequest, topic: str, partition: int) -> froze
     return request.targets.intersection(request.excluded, held)
 
 
-def _too_high(factors: dict[str, int], why: str) -> PlanRefusedError:
+def _too_high(
+    request: PlanRequest, factors: dict[str, int], why: str, remedy: str
+) -> PlanRefusedError:
     high = list(factors.items())
     topic, factor = high[0]
+    has = "is to have" if topic in request.factors else "has"
     others = _some([f"{name} ({n})" for name, n in high[1:]], _NAMED - 1)
     also = f"; the same holds for {others}" if others else ""
     return PlanRefusedError(
         "ReplicationFactorTooHigh",
-        f"topic {topic} has replication factor {factor}, but {why}{also}; keep at least "
-        f"{max(n for _, n in high)} brokers or lower the replication factor",
+        f"topic {topic} {has} replication factor {factor}, but {why}{also}; {remedy} or "
+        f"{'ask for a lower one' if topic in request.factors else 'lower the replication factor'}",
     )
 
 
-def _brokers(count: int) -> str:
-    return "broker" if count == 1 else "brokers"
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _check_live_replicas(request: PlanRequest) -> None:

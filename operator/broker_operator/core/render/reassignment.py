@@ -9,7 +9,13 @@ import math
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.reassignment import CLUSTER_LABEL, SWEEP_FINALIZER, Cause, Reassignment
+from broker_operator.api.reassignment import (
+    CLUSTER_LABEL,
+    SWEEP_FINALIZER,
+    UNDOES_ANNOTATION,
+    Cause,
+    Reassignment,
+)
 from broker_operator.api.spec import API_VERSION, BrokerCluster
 from broker_operator.core import naming
 from broker_operator.core.facts import StoredPlan
@@ -33,20 +39,37 @@ REPORT = "report.json"
 
 
 def reassignment(
-    cluster: BrokerCluster, number: int, cause: Cause, brokers: Iterable[BrokerId]
+    cluster: BrokerCluster,
+    number: int,
+    cause: Cause,
+    brokers: Iterable[BrokerId],
+    undoes: str = "",
 ) -> KubeObject:
-    """Render a new Reassignment. Its finalizer holds it until its throttle is swept."""
+    """Render a new Reassignment; `undoes` names the one whose moves it takes back."""
+    name = naming.reassignment(cluster.name, number)
+    body = adopted(cluster, name)
+    if undoes:
+        body["metadata"]["annotations"] = {UNDOES_ANNOTATION: undoes}
+    spec = {"cluster": cluster.name, "cause": str(cause), "brokers": sorted(brokers)}
+    return {**body, "spec": spec}
+
+
+def adopted(cluster: BrokerCluster, name: str, uid: str = "") -> KubeObject:
+    """Render what makes a Reassignment the cluster's: it goes with it, once its throttle is swept.
+
+    `uid`: only that very object, where it exists already.
+    """
     return {
         "apiVersion": API_VERSION,
         "kind": "Reassignment",
         "metadata": {
-            "name": naming.reassignment(cluster.name, number),
+            "name": name,
             "namespace": cluster.namespace,
+            **({"uid": uid} if uid else {}),
             "labels": _labels(cluster),
             "ownerReferences": [owner_reference(cluster)],
             "finalizers": [SWEEP_FINALIZER],
         },
-        "spec": {"cluster": cluster.name, "cause": str(cause), "brokers": sorted(brokers)},
     }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker_operator.core.diagnose import name_some
 from broker_operator.core.model import Unknown
 from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
+from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import objects
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker_operator.core import naming
-from broker_operator.core.diagnose import name_some
 from broker_operator.core.model import Unknown
+from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome
 
 if TYPE_CHECKING:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker_operator.api.conditions import Condition, merge_conditions
+from broker_operator.api.reassignment import Cause
 from broker_operator.api.spec import Via
-from broker_operator.core.diagnose import largest_sizes, name_some
+from broker_operator.core.diagnose import largest_sizes
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import next_batch
+from broker_operator.core.promises import (
+    Standing,
+    breaches_of_batch,
+    breaches_of_state,
+    changed_topics,
+    judge,
+)
+from broker_operator.core.text import name_some
 from broker_operator.ports import ReassignmentInProgressError
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import plan as planning
-from broker_operator.reconcile.steps import throttle
+from broker_operator.reconcile.steps import record, throttle
 
 if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
@@ -37,6 +45,10 @@ async def advance(scope: Scope) -> Outcome:
     obstacle = _obstacle(scope)
     if obstacle is not None:
         return await _meanwhile(scope, active, plan) or obstacle
+    if held := await _held(scope, active):
+        return held
+    if not active.started:
+        return await record.start(scope, active)
     scope.memory.lagging_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
@@ -50,6 +62,8 @@ async def advance(scope: Scope) -> Outcome:
         sizes=largest_sizes(kafka),
         max_moves_per_broker=scope.facts.cluster.spec.reassignment.max_moves_per_broker,
     )
+    if (breach := await _breach(scope, active, plan, batch)) is not None:
+        return breach
     if batch:
         return await _submit(scope, active, plan, batch)
     left = scope.diagnosis.left
@@ -58,6 +72,28 @@ async def advance(scope: Scope) -> Outcome:
             "Moving", "what is left waits for its brokers, or to be deleted", seconds=POLL_SECONDS
         )
     return await _finish(scope, active, ensemble, kafka)
+
+
+async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
+    """Whatever its user forbids. Nothing is in flight: the throttle has nothing to hold back."""
+    left = scope.diagnosis.left
+    if left is not None and left.done:
+        return None
+    if not active.paused and record.approved(scope, active):
+        return None
+    if throttle.pending(scope, active):
+        return await throttle.sweep(scope, active)
+    if active.paused:
+        message = (
+            f"{active.name} is paused, and nothing of it in flight; to go on: kubectl brokers "
+            "resume, or set its spec.paused to false"
+        )
+        return Blocked("ReassignmentPaused", message, stalled=False, seconds=30.0)
+    message = (
+        f"plan {active.plan_hash} of {active.name} waits for approval: kubectl brokers approve, "
+        f"or set its spec.approvedPlan to {active.plan_hash}"
+    )
+    return Blocked("AwaitingApproval", message, stalled=False, seconds=30.0)
 
 
 async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
@@ -101,6 +137,28 @@ def _obstacle(scope: Scope) -> Outcome | None:
         )
         return Blocked("UnderReplicated", message, stalled=False, seconds=2.0)
     return None
+
+
+async def _breach(
+    scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment
+) -> Blocked | None:
+    """Hold what has landed, and what would go next, against what every reassignment promises."""
+    ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
+    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
+        return None  # nothing is submitted then
+    topics = changed_topics(plan).intersection(kafka.leadership, ensemble.topics)
+    standing = Standing(
+        ensemble=ensemble,
+        leadership=kafka.leadership,
+        targets=scope.diagnosis.desired,
+        min_insync=await scope.admin.min_insync(sorted(topics)),
+        undo=active.cause is Cause.UNDO,
+    )
+    breaches = (*breaches_of_state(plan, standing), *breaches_of_batch(batch, plan, standing))
+    verdict = judge(breaches)
+    if verdict is None:
+        return None
+    return Blocked(verdict.reason, verdict.message, stalled=verdict.stalled, seconds=2.0)
 
 
 async def _submit(
@@ -148,28 +206,7 @@ async def _finish(
     if throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
     scope.memory.elections.pop(mark, None)
-    message = f"{active.moves} moves are done"
-    conditions = (
-        *(
-            Condition(c["type"], status=True, reason=c["reason"], message=c["message"])
-            for c in active.status.get("conditions") or ()
-            if c["type"] == "Planned"
-        ),
-        Condition("Progressing", status=False, reason="Succeeded", message=message),
-        Condition("Complete", status=True, reason="Succeeded", message=message),
-    )
-    now = scope.timestamp()
-    await scope.update(
-        active,
-        finishedAt=now,
-        blockedBy=None,
-        progress={"movesDone": active.moves, "bytesDone": active.bytes, "percent": 100},
-        conditions=merge_conditions(
-            active.status.get("conditions") or [], conditions, generation=1, now=now
-        ),
-    )
-    await scope.tell("FinishedReassignment", f"{active.name} ({active.cause}): {message}")
-    return Wait("Finished", f"{active.name}: {message}")
+    return await record.finish(scope, active)
 
 
 def _astray(ensemble: Ensemble, kafka: KafkaView) -> list[TopicPartition]:

@@ -2,211 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from broker_operator.api.conditions import Condition, merge_conditions
-from broker_operator.api.quantity import format_bytes
-from broker_operator.api.reassignment import Cause, Reassignment, decode_reassignment
-from broker_operator.core.diagnose import largest_sizes, name_some
+from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
-from broker_operator.core.model import (
-    Broker,
-    BrokerId,
-    Ensemble,
-    KafkaView,
-    Replicas,
-    TopicPartition,
-    Unknown,
-)
-from broker_operator.core.planner import (
-    Overfull,
-    Plan,
-    PlanRefusedError,
-    PlanRequest,
-    make_batches,
-    make_plan,
-    overfull,
-)
-from broker_operator.core.planner.report import Report, make_report
-from broker_operator.core.render import reassignment as render
-from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
-from broker_operator.reconcile.steps import throttle
+from broker_operator.core.fit import misfit
+from broker_operator.core.lifecycle import held_back
+from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
+from broker_operator.core.requests import plan_request
+from broker_operator.core.text import name_some
+from broker_operator.reconcile.outcome import DONE, Blocked, Outcome
+from broker_operator.reconcile.steps import record, throttle, undo
+from broker_operator.reconcile.steps.draft import Draft, draft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
-    from broker_operator.api.spec import ReassignmentSettings
     from broker_operator.reconcile.scope import Scope
 
 
-LOST_SECONDS = 60.0
-"""A broker that nobody wants is waited for this long before its moves are given up."""
-
-
 async def make(scope: Scope) -> Outcome:
-    """Keep exactly one unfinished Reassignment with a plan that fits, while one is needed."""
-    for older in scope.facts.reassignments[:-1]:
-        if not older.finished:
-            return await _supersede(scope, older, "a newer Reassignment was made")
-    active = scope.facts.active
-    cause = _cause(scope)
-    if active is None and cause is None:
-        return DONE
-    if active is not None and fits(scope, active):
+    """See that the Reassignment whose turn it is has a plan that fits, and make one if needed."""
+    if (outcome := await _end_older(scope)) is not None:
+        return outcome
+    active, cause = scope.facts.active, _cause(scope)
+    if active is not None and active.requested and not active.started and cause is not None:
+        active = None  # what the spec asks for goes first
+    undone = undo.wanted(scope)
+    if active is None and cause is None and undone is None:
+        return _held_back(scope)
+    if undone is None and active is not None and fits(scope, active):
         return DONE
     view = _view(scope)
     if isinstance(view, Blocked):
         return view
+    if undone is not None:
+        return await undo.begin(scope, undone, *view)
     if scope.diagnosis.ours:
-        return await _finish_batch(scope, active, view[1])
+        back = active is not None and undo.reverses(scope, active)
+        return await undo.land(scope, active, view[1], back=back)
     if active is not None and throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
-    return await _plan(scope, active, cause or Cause.REBALANCE, *view)
-
-
-async def _finish_batch(scope: Scope, active: Reassignment | None, kafka: KafkaView) -> Outcome:
-    """Let what is in flight under the former plan land, at the throttle that is asked for now."""
-    plan = scope.facts.plan
-    if active is not None and isinstance(plan, StoredPlan):
-        outcome = await throttle.ensure(scope, active, plan)
-        if outcome is not None:
-            return outcome
-        if stuck := _stuck(scope):
-            return await _send_back(scope, plan, kafka, stuck)
-    return Wait(
-        "FinishingBatch",
-        f"{len(scope.diagnosis.ours)} partitions of the former plan are in flight",
-        seconds=1.0,
-    )
-
-
-def _stuck(scope: Scope) -> list[TopicPartition]:
-    """Partitions in flight to a broker that is down for good: not wanted, not there, and for long.
-
-    One whose pod is ready, or that left only a moment ago, is on its way back to finish them.
-    """
-    ensemble, memory, now = scope.facts.ensemble, scope.memory, scope.clock.monotonic()
-    topics = {} if isinstance(ensemble, Unknown) else ensemble.topics
-    ready = {b for b, pod in scope.facts.pods.items() if pod.ready}
-    awaited = scope.diagnosis.desired | (scope.diagnosis.registered or frozenset()) | ready
-    targets = {
-        tp: set(state.target)
-        for tp in scope.diagnosis.ours
-        if (state := topics.get(tp.topic, {}).get(tp.partition))
-    }
-    lost = {broker for target in targets.values() for broker in target - awaited}
-    memory.lost = {b: memory.lost.get(b, now) for b in lost}
-    dead = {b for b, since in memory.lost.items() if now - since >= LOST_SECONDS}
-    return [tp for tp, target in targets.items() if target & dead]
-
-
-async def _send_back(
-    scope: Scope, plan: StoredPlan, kafka: KafkaView, stuck: list[TopicPartition]
-) -> Outcome:
-    """Send partitions back to where the plan found them: their way on ends at a dead broker.
-
-    By the Admin API whatever `via` says: the znode is taken until these moves end. The order of
-    the replicas, which a cancel would lose, is that of the origin. Only where one of them leads:
-    then it has all that was acknowledged, and what is dropped is a copy. (A replica that was added
-    and leads may be the only one in sync, and the controller would delete it.)
-    """
-    batch: dict[str, dict[int, Replicas]] = {}
-    for tp in stuck:
-        origin = plan.origin[tp.topic][tp.partition]
-        seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
-        if seen is not None and seen.leader in origin:
-            batch.setdefault(tp.topic, {})[tp.partition] = origin
-    back = [tp for tp in stuck if tp.partition in batch.get(tp.topic, {})]
-    if not back:
-        return Blocked(
-            "TargetBrokerDown",
-            f"{len(stuck)} partitions ({name_some(stuck)}) are on their way to a broker that is "
-            "down and not wanted, and where they came from nobody leads; bring one of both back",
-        )
-    await scope.admin.reassign(batch)
-    message = (
-        f"{len(back)} partitions go back to where they were ({name_some(back)}): the broker that "
-        "they were on their way to is down, and no longer wanted"
-    )
-    await scope.tell("SentBack", message)
-    return Wait("SentBack", message, seconds=1.0)
-
-
-def _cause(scope: Scope) -> Cause | None:
-    """Why partitions must move now, if no Reassignment is under way."""
-    diagnosis = scope.diagnosis
-    if diagnosis.occupied:
-        return Cause.SCALE_DOWN
-    if diagnosis.replicas is None:
-        return None
-    balanced = _balanced_over(scope)
-    if balanced is not None:
-        if balanced == diagnosis.desired:
-            scope.balanced = True
-            return None
-        return Cause.SCALE_UP if diagnosis.desired - balanced else Cause.REBALANCE
-    # Nothing is recorded. Moving data that nobody asked to move would be rude: act only on a
-    # reassignment that was given up half-way, or on a broker that holds nothing at all.
-    if scope.facts.reassignments:
-        return Cause.REBALANCE
-    if any(not diagnosis.replicas.get(b) for b in diagnosis.desired) and diagnosis.replicas:
-        return Cause.SCALE_UP
-    scope.balanced = not diagnosis.missing
-    return None
-
-
-def _balanced_over(scope: Scope) -> frozenset[int] | None:
-    """The brokers over which the replicas were last known to be balanced."""
-    newest = scope.facts.reassignments[-1] if scope.facts.reassignments else None
-    if newest is not None and newest.succeeded:
-        recorded = scope.facts.status.get("balancedBrokers")
-        return frozenset(recorded) if recorded else newest.brokers
-    recorded = scope.facts.status.get("balancedBrokers")
-    return frozenset(recorded) if recorded else None
+    if active is None:
+        return await _begin(scope, cause or Cause.REBALANCE, *view)
+    return await _plan_anew(scope, active, *view)
 
 
 def fits(scope: Scope, active: Reassignment) -> bool:
-    """Whether the active reassignment still leads where the spec wants to go."""
-    plan, ensemble = scope.facts.plan, scope.facts.ensemble
-    if active.deleting or active.brokers != scope.diagnosis.desired:
-        return False
-    if plan is None or isinstance(plan, Unknown):
-        return False
-    return isinstance(ensemble, Unknown) or not _outgrown(plan, ensemble, active.brokers)
+    """Whether the plan of the reassignment still leads where it shall."""
+    return not _unfit(scope, active)
 
 
-def _outgrown(plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[int]) -> bool:
-    """Whether the cluster holds what the plan cannot put right.
-
-    That is a partition which it does not know and which has a replica on a broker that shall have
-    none, or one whose replication factor somebody changed.
-    """
-    for tp, state in ensemble.partitions():
-        planned = plan.target.get(tp.topic, {}).get(tp.partition)
-        if planned is None and not brokers.issuperset(state.target):
-            return True
-        if planned is not None and len(planned) != len(state.target):
-            return True
-    return False
-
-
-def _view(scope: Scope) -> tuple[Ensemble, KafkaView] | Blocked:
-    """Return what a plan needs to know, or why it cannot be made now."""
-    ensemble, kafka, diagnosis = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis
+def _unfit(scope: Scope, active: Reassignment) -> str:
+    """Say why the plan of a reassignment does not fit; empty if it does."""
+    plan, ensemble, desired = scope.facts.plan, scope.facts.ensemble, scope.diagnosis.desired
+    if active.deleting:
+        return "the Reassignment was deleted"
+    if not active.requested and active.brokers != desired:
+        return f"the brokers that are desired are {name_some(sorted(desired))} now"
+    if active.requested and not active.plan_brokers <= desired:
+        return f"broker {name_some(sorted(active.plan_brokers - desired))} shall leave"
+    if plan is None:
+        return "it has no plan yet"
+    if isinstance(plan, Unknown):
+        return plan.reason
     if isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", f"cannot plan: {ensemble.reason}", stalled=False)
-    if isinstance(kafka, Unknown):
-        return Blocked("KafkaUnreachable", f"cannot plan: {kafka.reason}", stalled=False)
-    if diagnosis.missing:
-        missing = name_some(sorted(diagnosis.missing))
-        message = f"partitions move once broker {missing} is registered"
-        return Blocked("BrokersNotReady", message, stalled=False)
-    if isinstance(ensemble.requested, Unknown):
-        return Blocked("StuckReassignment", stuck_message(ensemble.requested))
-    if diagnosis.foreign:
-        return foreign(diagnosis.foreign)
-    return ensemble, kafka
+        return ""
+    holders = desired if active.topics else desired - active.evacuate
+    if active.cause is Cause.UNDO:
+        holders |= active.plan_brokers
+    return misfit(plan, ensemble, holders, started=bool(active.started))
 
 
 def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
@@ -228,178 +95,155 @@ def stuck_message(requested: Unknown) -> str:
     )
 
 
-async def _plan(
-    scope: Scope, active: Reassignment | None, cause: Cause, ensemble: Ensemble, kafka: KafkaView
-) -> Outcome:
-    try:
-        # In a thread: a large plan takes seconds, and other clusters and the probes must not wait.
-        plan, report = await asyncio.to_thread(
-            _planned,
-            _request(scope, ensemble, kafka),
-            scope.facts.cluster.spec.reassignment,
-            scope.diagnosis.leaving,
-        )
-    except PlanRefusedError as refusal:
-        return Blocked(refusal.reason, refusal.message, seconds=10.0)
-    if offline := _offline(plan, scope.diagnosis.offline or ()):
-        return Blocked(
-            "OfflinePartitions",
-            f"{len(offline)} partitions that must move have no leader ({name_some(offline)}); "
-            "bring a broker of their ISR back",
-            seconds=10.0,
-        )
-    if full := overfull(plan, largest_sizes(kafka), _usable(kafka)):
-        return Blocked("NotEnoughDisk", _too_full(full), seconds=10.0)
-    fits = active is not None and not active.deleting and active.brokers == scope.diagnosis.desired
-    if active is not None and not fits:
-        return await _replace(scope, active, plan, report)
-    if active is None:
-        if not plan.changes:
+async def _end_older(scope: Scope) -> Outcome | None:
+    """End what was overtaken: whoever made a new one may have died before the old one's end."""
+    facts = scope.facts
+    taking_back = {r.undoes: r.name for r in facts.own if r.undoes}
+    for old in facts.reassignments:
+        if old.undo and old.name in taking_back and old.state is not State.UNDONE:
+            why = f"taken back by {taking_back[old.name]}"
+            return await record.end(scope, old, State.UNDONE, why)
+    for old in facts.own[:-1]:
+        if not old.finished:
+            why = "a newer Reassignment was made"
+            return await record.end(scope, old, State.SUPERSEDED, why)
+    return None
+
+
+def _cause(scope: Scope) -> Cause | None:
+    """Why partitions must move now of the spec's own accord, if nothing does yet."""
+    diagnosis = scope.diagnosis
+    if held_back(scope.facts.reassignments, diagnosis.desired):
+        return None
+    if diagnosis.occupied:
+        return Cause.SCALE_DOWN
+    if diagnosis.replicas is None:
+        return None
+    balanced = _balanced_over(scope)
+    if balanced is not None:
+        if balanced == diagnosis.desired:
             scope.balanced = True
-            return DONE
-        active = await _create(scope, cause)
-    return await _store(scope, active, plan, report)
+            return None
+        return Cause.SCALE_UP if diagnosis.desired - balanced else Cause.REBALANCE
+    # Nothing is recorded. Moving data that nobody asked to move would be rude: act only on a
+    # reassignment that was given up half-way, or on a broker that holds nothing at all.
+    if scope.facts.own:
+        return Cause.REBALANCE
+    if any(not diagnosis.replicas.get(b) for b in diagnosis.desired) and diagnosis.replicas:
+        return Cause.SCALE_UP
+    scope.balanced = not diagnosis.missing
+    return None
 
 
-def _planned(
-    request: PlanRequest, settings: ReassignmentSettings, leaving: Iterable[BrokerId]
-) -> tuple[Plan, Report]:
-    """Make a plan, and foretell what it does. May take seconds."""
-    plan = make_plan(request)
-    batches = make_batches(
-        plan.origin,
-        plan.target,
-        sizes=request.sizes,
-        max_moves_per_broker=settings.max_moves_per_broker,
-        live=[broker.id for broker in request.brokers if broker.live],
-    )
-    return plan, make_report(request, plan, batches, settings.throttle, leaving)
+def _held_back(scope: Scope) -> Outcome:
+    why = held_back(scope.facts.reassignments, scope.diagnosis.desired)
+    return Blocked("Undone", why, stalled=False, seconds=30.0) if why else DONE
 
 
-def _usable(kafka: KafkaView) -> dict[BrokerId, int]:
-    """Return the bytes left on the disks of each broker that tells."""
-    known = {b: logs for b, logs in kafka.logs.items() if not isinstance(logs, Unknown)}
-    return {b: logs.usable for b, logs in known.items() if logs.usable is not None}
+def _balanced_over(scope: Scope) -> frozenset[int] | None:
+    """The brokers over which the replicas were last known to be balanced."""
+    newest = scope.facts.own[-1] if scope.facts.own else None
+    recorded = scope.facts.status.get("balancedBrokers")
+    if recorded:
+        return frozenset(recorded)
+    return newest.brokers if newest is not None and newest.succeeded else None
 
 
-def _too_full(full: list[Overfull]) -> str:
-    worst = full[0]
-    others = f"; so would {len(full) - 1} more brokers" if len(full) > 1 else ""
-    return (
-        f"broker {worst.broker} would receive {format_bytes(worst.incoming)} and has "
-        f"{format_bytes(worst.usable)} left on its disks{others}; make room, or keep more brokers"
-    )
+def _view(scope: Scope) -> tuple[Ensemble, KafkaView] | Blocked:
+    """Return what a plan needs to know, or why it cannot be made now."""
+    ensemble, kafka, diagnosis = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis
+    if isinstance(ensemble, Unknown):
+        return Blocked("ZooKeeperUnreachable", f"cannot plan: {ensemble.reason}", stalled=False)
+    if isinstance(kafka, Unknown):
+        return Blocked("KafkaUnreachable", f"cannot plan: {kafka.reason}", stalled=False)
+    if diagnosis.missing:
+        missing = name_some(sorted(diagnosis.missing))
+        message = f"partitions move once broker {missing} is registered"
+        return Blocked("BrokersNotReady", message, stalled=False)
+    if isinstance(ensemble.requested, Unknown):
+        return Blocked("StuckReassignment", stuck_message(ensemble.requested))
+    if diagnosis.foreign:
+        return foreign(diagnosis.foreign)
+    return ensemble, kafka
 
 
-def _request(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> PlanRequest:
-    named = {b for _, state in ensemble.partitions() for b in state.replicas}
-    brokers = [
-        Broker(
-            id=b,
-            rack=ensemble.brokers[b].rack if b in ensemble.brokers else None,
-            live=b in ensemble.brokers,
-        )
-        for b in sorted(named | set(ensemble.brokers) | scope.diagnosis.desired)
-    ]
-    return PlanRequest(
-        assignment=ensemble.assignment,
-        brokers=tuple(brokers),
-        targets=scope.diagnosis.desired,
-        sizes=largest_sizes(kafka),
-    )
+async def _begin(scope: Scope, cause: Cause, ensemble: Ensemble, kafka: KafkaView) -> Outcome:
+    """Make a Reassignment for what the spec asks, if anything must move for it."""
+    found = await _drafted(scope, ensemble, kafka, make_plan)
+    if isinstance(found, Blocked):
+        return found
+    if not found.plan.changes:
+        scope.balanced = True
+        return DONE
+    return await record.store(scope, await record.create(scope, cause), *found)
 
 
-def _offline(plan: Plan, offline: tuple[TopicPartition, ...]) -> list[TopicPartition]:
-    changes = plan.changes
-    return [tp for tp in offline if tp.partition in changes.get(tp.topic, {})]
+async def _plan_anew(
+    scope: Scope, active: Reassignment, ensemble: Ensemble, kafka: KafkaView
+) -> Outcome:
+    """Give a Reassignment the plan that it lacks, or one that fits; or another its place."""
+    if active.deleting:
+        return await record.end(scope, active, State.SUPERSEDED, "it was deleted")
+    if not active.requested and active.brokers != scope.diagnosis.desired:
+        return await _replace(scope, active, ensemble, kafka)
+    if active.cause is Cause.UNDO and not isinstance(scope.facts.former, StoredPlan):
+        why = f"the plan of {active.undoes}, which it takes back, is gone"
+        return await record.end(scope, active, State.SUPERSEDED, why, warning=True)
+    try:
+        found = await draft(scope, ensemble, kafka, _maker(scope, active))
+    except PlanRefusedError as refusal:
+        if active.requested:
+            return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
+        return Blocked(refusal.reason, refusal.message, seconds=10.0)
+    if isinstance(found, Blocked):
+        return found
+    if not found.plan.changes and not active.started:
+        return await record.end(scope, active, State.SUCCEEDED, "nothing has to move")
+    changed = _unfit(scope, active) if active.plan_hash else ""
+    return await record.store(scope, active, *found, changed)
 
 
-async def _replace(scope: Scope, active: Reassignment, plan: Plan, report: Report) -> Outcome:
+def _maker(scope: Scope, active: Reassignment) -> Callable[[PlanRequest], Plan]:
+    if active.requested:
+        return partial(plan_request, active)
+    former = scope.facts.former
+    if active.cause is Cause.UNDO and isinstance(former, StoredPlan):
+        return undo.back(scope, former)
+    return make_plan
+
+
+async def _replace(
+    scope: Scope, active: Reassignment, ensemble: Ensemble, kafka: KafkaView
+) -> Outcome:
     """Give way to a Reassignment over the brokers that are desired now.
 
     The new one is made first: whoever dies in between leaves two, and the older one yields.
     """
-    if not plan.changes or active.deleting:
-        return await _supersede(scope, active, "the desired brokers changed")
-    cause = Cause.SCALE_DOWN if scope.diagnosis.occupied else Cause.REBALANCE
-    if scope.diagnosis.desired - active.brokers and not scope.diagnosis.occupied:
+    cause, plan = Cause.REBALANCE, scope.facts.plan
+    maker: Callable[[PlanRequest], Plan] = make_plan
+    if undo.reverses(scope, active) and isinstance(plan, StoredPlan):
+        cause, maker = Cause.UNDO, undo.back(scope, plan)
+    elif scope.diagnosis.occupied:
+        cause = Cause.SCALE_DOWN
+    elif scope.diagnosis.desired - active.brokers:
         cause = Cause.SCALE_UP
-    created = await _create(scope, cause)
-    await _store(scope, created, plan, report)
-    return await _supersede(scope, active, f"{created.name} replaces it")
+    found = await _drafted(scope, ensemble, kafka, maker)
+    if isinstance(found, Blocked):
+        return found
+    if not found.plan.changes:
+        return await record.end(scope, active, State.SUPERSEDED, "the desired brokers changed")
+    created = await record.create(scope, cause, active.name if cause is Cause.UNDO else "")
+    await record.store(scope, created, *found)
+    return await record.end(scope, active, State.SUPERSEDED, f"{created.name} replaces it")
 
 
-async def _create(scope: Scope, cause: Cause) -> Reassignment:
-    cluster = scope.facts.cluster
-    number = max((r.number for r in scope.facts.reassignments), default=0) + 1
-    body = render.reassignment(cluster, number, cause, scope.diagnosis.desired)
-    return decode_reassignment(await scope.kube.create(body))
-
-
-async def _store(scope: Scope, active: Reassignment, plan: Plan, report: Report) -> Outcome:
-    """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan."""
-    config_maps = render.plan_config_maps(scope.facts.cluster, active, plan, report)
-    for body in config_maps:
-        await scope.kube.apply(body)
-    done, done_bytes = _so_far(scope, active)
-    now = scope.timestamp()
-    message = (
-        f"{plan.moves} replica moves of {format_bytes(plan.bytes)} "
-        f"(lower bound {plan.lower_bound}), {plan.leader_changes} preferred leader changes"
-    )
-    conditions = (
-        Condition("Planned", status=True, reason="Planned", message=message),
-        Condition("Progressing", status=True, reason="Moving", message="partitions are moving"),
-        Condition("Complete", status=False, reason="Moving", message="not all moves are done"),
-    )
-    await scope.update(
-        active,
-        observedGeneration=active.body["metadata"].get("generation", 1),
-        startedAt=active.status.get("startedAt") or now,
-        plan={
-            "hash": plan.hash,
-            "moves": done + plan.moves,
-            "lowerBound": done + plan.lower_bound,
-            "optimal": plan.optimal,
-            "bytes": done_bytes + plan.bytes,
-            "leaderChanges": plan.leader_changes,
-            **render.plan_figures(report),
-            "configMaps": [body["metadata"]["name"] for body in config_maps],
-        },
-        conditions=merge_conditions(
-            active.status.get("conditions") or [], conditions, generation=1, now=now
-        ),
-    )
-    await scope.tell("PlannedReassignment", f"{active.name} ({active.cause}): {message}")
-    return Wait("Planned", f"{active.name}: {message}")
-
-
-def _so_far(scope: Scope, active: Reassignment) -> tuple[int, int]:
-    """Moves and bytes done under the former plan of this very reassignment."""
-    left, known = scope.diagnosis.left, scope.facts.active
-    if left is None or known is None or known.uid != active.uid:
-        return 0, 0
-    return max(0, active.moves - left.moves), max(0, active.bytes - left.bytes)
-
-
-async def _supersede(scope: Scope, old: Reassignment, why: str) -> Outcome:
-    """End a reassignment that no longer leads anywhere; its throttle is swept by now or first."""
-    if throttle.pending(scope, old):
-        return await throttle.sweep(scope, old)
-    conditions = (
-        Condition("Progressing", status=False, reason="Superseded", message=why),
-        Condition("Complete", status=False, reason="Superseded", message=why),
-    )
-    await scope.update(
-        old,
-        finishedAt=scope.timestamp(),
-        blockedBy=None,
-        conditions=merge_conditions(
-            old.status.get("conditions") or [],
-            conditions,
-            generation=1,
-            now=scope.timestamp(),
-        ),
-    )
-    await scope.tell("SupersededReassignment", f"{old.name} ends half-way: {why}")
-    return Wait("Superseded", f"{old.name} ends half-way: {why}")
+async def _drafted(
+    scope: Scope,
+    ensemble: Ensemble,
+    kafka: KafkaView,
+    maker: Callable[[PlanRequest], Plan],
+) -> Draft | Blocked:
+    try:
+        return await draft(scope, ensemble, kafka, maker)
+    except PlanRefusedError as refusal:
+        return Blocked(refusal.reason, refusal.message, seconds=10.0)

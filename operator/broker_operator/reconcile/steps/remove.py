@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker_operator.core.diagnose import name_some
+from broker_operator.core.text import name_some
 from broker_operator.reconcile.gather import view_kafka
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.proof import doubt, has_strays

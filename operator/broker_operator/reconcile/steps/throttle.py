@@ -11,54 +11,81 @@ from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import ThrottleRecord
-from broker_operator.core.diagnose import name_some
-from broker_operator.core.facts import StoredPlan
-from broker_operator.core.model import (
-    FOLLOWER_RATE,
-    FOLLOWER_REPLICAS,
-    LEADER_RATE,
-    LEADER_REPLICAS,
-    Throttle,
-    ThrottleConfigs,
-    Unknown,
+from broker_operator.api.spec import AdaptiveThrottle
+from broker_operator.core.catch_up import (
+    LEAST_SECONDS,
+    Flow,
+    advise,
+    flows,
+    growth,
+    sizes_in_flight,
+    too_low,
 )
+from broker_operator.core.facts import StoredPlan
+from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
+from broker_operator.core.ownership import as_found, kept, restrict, unchanged
 from broker_operator.core.planner.throttle import throttle_for
+from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import Outcome, Wait
+from broker_operator.reconcile.scope import Writing
+from broker_operator.reconcile.steps import adapt
+from broker_operator.reconcile.steps.adapt import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from broker_operator.api.reassignment import Reassignment
     from broker_operator.reconcile.scope import Scope
 
+WRITING_SECONDS = 60.0
+"""What producers write is measured over this long."""
+
 
 async def ensure(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
     """Set the throttle for a plan unless it is set; None once there is nothing to do."""
-    rate, record = scope.facts.cluster.spec.reassignment.throttle, active.throttle
+    setting, record = scope.facts.cluster.spec.reassignment.throttle, active.throttle
     for old in scope.facts.reassignments:
         # What an earlier one had to leave on a broker that is back now would be taken for foreign.
-        if (old is not active or rate is None or (record and record.swept)) and pending(scope, old):
+        gone = old is not active or setting is None or (record and record.swept)
+        if gone and pending(scope, old):
             return await sweep(scope, old)
-    if rate is None:
+    if setting is None:
         return None
-    if record is None or record.swept or record.rate != rate:
-        return await _record(scope, active, plan, rate)
-    live = frozenset(record.brokers) & (scope.diagnosis.registered or frozenset())
-    topics = _served_topics(scope, record.topics)
-    mark = (active.uid, active.plan_hash, rate, live, topics)
-    if scope.memory.throttled == mark:
-        return None
-    ours = _ours(plan, record, live, topics)
-    await scope.admin.set_throttle(
-        _unchanged(ours, record, await scope.admin.throttles(sorted(live), topics))
-    )
-    scope.memory.throttled = mark
+    force = None if record is None or record.swept else record
+    wanted: Wanted | Wait
+    if isinstance(setting, AdaptiveThrottle):
+        wanted = await adapt.choose(scope, active, force, setting)
+    else:
+        wanted = Wanted(setting)
+    if isinstance(wanted, Wait):
+        return wanted
+    if force is None or wanted != Wanted(force.rate, force.adaptive, force.p99_before):
+        return await _record(scope, active, plan, wanted)
+    await _set(scope, active, plan, force)
     return None
 
 
-async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, rate: int) -> Outcome:
+async def _set(
+    scope: Scope, active: Reassignment, plan: StoredPlan, record: ThrottleRecord
+) -> None:
+    """Set what is recorded, unless it is known to be set. Nobody else's value is touched."""
+    live = frozenset(record.brokers) & (scope.diagnosis.registered or frozenset())
+    topics = _served_topics(scope, record.topics)
+    before, now = scope.memory.throttled, (active.uid, active.plan_hash, record.rate, live, topics)
+    if before == now:
+        return
+    if before is not None and now == (*before[:2], record.rate, *before[3:]):
+        topics = ()  # the lists are set, and the rate is each broker's own
+    scope.memory.throttled = None
+    ours = _ours(plan, record, live, topics)
+    found = await scope.admin.throttles(sorted(live), topics)
+    await scope.admin.set_throttle(unchanged(ours, record, found))
+    scope.memory.throttled = now
+
+
+async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, new: Wanted) -> Outcome:
     """Write down what is about to be set. A new rate is set over the old one: both are ours."""
-    old = active.throttle
+    old, rate = active.throttle, new.rate
     if old is None or old.swept:
         wanted = throttle_for(plan.origin, plan.target, rate, scope.diagnosis.registered or ())
         wanted = await _without_foreign(scope, wanted)
@@ -68,7 +95,12 @@ async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, rate: in
         brokers, topics = {*old.brokers}, {*old.topics}
     former = {*old.former, old.rate} - {rate} if old else set[int]()
     record = ThrottleRecord(
-        rate, tuple(sorted(brokers)), tuple(sorted(topics)), tuple(sorted(former))
+        rate,
+        tuple(sorted(brokers)),
+        tuple(sorted(topics)),
+        tuple(sorted(former)),
+        adaptive=new.reason,
+        p99_before=new.p99_before,
     )
     await scope.update(active, throttle=record.as_status())
     return Wait("RecordedThrottle", f"throttle of {format_bytes(rate)}/s is recorded")
@@ -98,15 +130,15 @@ async def sweep(scope: Scope, active: Reassignment) -> Outcome:
     plan = scope.facts.plan if scope.facts.active is active else None
     if isinstance(plan, StoredPlan):
         ours = _ours(plan, record, brokers, topics)
-        swept = _unchanged(ours, record, live)
+        swept = unchanged(ours, record, live)
         await _report_kept(scope, ours, swept, live)
     else:
-        swept = _unchanged(_as_found(record, brokers, live), record, live)
+        swept = unchanged(as_found(record, brokers, live), record, live)
     await scope.admin.clear_throttle(swept)
     scope.memory.throttled = None
     absent = tuple(b for b in record.brokers if b not in brokers)
-    kept = replace(record, brokers=absent, topics=(), swept=True) if absent else None
-    await scope.update(active, throttle=kept.as_status() if kept else None)
+    rest = replace(record, brokers=absent, topics=(), swept=True) if absent else None
+    await scope.update(active, throttle=rest.as_status() if rest else None)
     return Wait("ThrottleSwept", f"the throttle of {active.name} is removed")
 
 
@@ -120,29 +152,57 @@ def left_behind(record: ThrottleRecord) -> str:
     )
 
 
+def warn(scope: Scope) -> str:
+    """Say that at this throttle a move never ends, and what would do; empty if it does.
+
+    To be called in every pass: it tells from how sizes grow. It looks at them every quarter of a
+    minute, so that the sentence stands still.
+    """
+    facts, writing, now = scope.facts, scope.memory.writing, scope.clock.monotonic()
+    record = facts.active.throttle if facts.active else None
+    setting = facts.cluster.spec.reassignment.throttle
+    if record is None or record.swept or setting is None or not scope.diagnosis.ours:
+        scope.memory.writing = Writing()
+        return ""
+    if isinstance(facts.ensemble, Unknown) or isinstance(facts.kafka, Unknown):
+        return writing.said
+    writing.samples.append((now, sizes_in_flight(facts.ensemble, facts.kafka)))
+    writing.samples = [s for s in writing.samples if s[0] >= now - WRITING_SECONDS]
+    if writing.at is None or now - writing.at >= LEAST_SECONDS:
+        writing.at = now
+        found = flows(growth(writing.samples), facts.ensemble, facts.kafka)
+        writing.said = _too_low(writing, found, record, setting, now)
+    return writing.said
+
+
+def _too_low(
+    writing: Writing,
+    found: list[Flow],
+    record: ThrottleRecord,
+    setting: int | AdaptiveThrottle,
+    now: float,
+) -> str:
+    """Advise on the field that is too low; a rate that adapts has a minute to do so."""
+    flow = too_low(found, record.rate, record.brokers)
+    if flow is None:
+        writing.low = None
+        return ""
+    if not isinstance(setting, AdaptiveThrottle):
+        return advise(flow, record.rate, "spec.reassignment.throttle")
+    if flow.rate >= setting.max:
+        return advise(flow, setting.max, "spec.reassignment.adaptive.max")
+    writing.low = now if writing.low is None else writing.low
+    if now - writing.low < WRITING_SECONDS:
+        return ""
+    return advise(flow, record.rate, "spec.reassignment.adaptive.min")
+
+
 def _ours(
     plan: StoredPlan, record: ThrottleRecord, brokers: Collection[int], topics: Collection[str]
 ) -> Throttle:
     """Return what we set for a plan: the rates of these brokers, the lists of these topics."""
     wanted = throttle_for(plan.origin, plan.target, record.rate, brokers)
-    return _restrict(wanted, topics, rated=record.brokers)
-
-
-def _as_found(record: ThrottleRecord, brokers: list[int], live: ThrottleConfigs) -> Throttle:
-    """Return what is ours without a plan to tell: lists that name none but recorded brokers."""
-
-    def lists(key: str) -> dict[str, str]:
-        found = {topic: values.get(key, "") for topic, values in live.topics.items()}
-        named = {topic: _brokers_in(value) for topic, value in found.items() if value}
-        return {t: found[t] for t, ids in named.items() if ids and ids.issubset(record.brokers)}
-
-    return Throttle(record.rate, tuple(brokers), lists(LEADER_REPLICAS), lists(FOLLOWER_REPLICAS))
-
-
-def _brokers_in(value: str) -> set[int]:
-    """Return the brokers of a list such as `0:1,0:2`; none for `*`, which is never ours."""
-    ids = [entry.rpartition(":")[2] for entry in value.split(",")]
-    return {int(broker) for broker in ids if broker.isdecimal()}
+    return restrict(wanted, topics, rated=record.brokers)
 
 
 def _known_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
@@ -162,29 +222,6 @@ def _served_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
     return known if isinstance(kafka, Unknown) else tuple(t for t in known if t in kafka.leadership)
 
 
-def _restrict(wanted: Throttle, topics: Collection[str], *, rated: Collection[int]) -> Throttle:
-    """Keep the rates of `rated` brokers and the lists of `topics`.
-
-    Only replicas on rated brokers are listed: on any other the listing would put our moves under
-    somebody else's rate, however low that is.
-    """
-
-    def lists(values: Mapping[str, str]) -> dict[str, str]:
-        kept = {
-            topic: ",".join(e for e in value.split(",") if int(e.rpartition(":")[2]) in rated)
-            for topic, value in values.items()
-            if topic in topics
-        }
-        return {topic: value for topic, value in kept.items() if value}
-
-    return Throttle(
-        rate=wanted.rate,
-        brokers=tuple(b for b in wanted.brokers if b in rated),
-        leader_replicas=lists(wanted.leader_replicas),
-        follower_replicas=lists(wanted.follower_replicas),
-    )
-
-
 async def _without_foreign(scope: Scope, wanted: Throttle) -> Throttle:
     """Leave out brokers and topics that carry somebody else's throttle, and say so."""
     topics = sorted({*wanted.leader_replicas, *wanted.follower_replicas})
@@ -198,43 +235,13 @@ async def _without_foreign(scope: Scope, wanted: Throttle) -> Throttle:
             warning=True,
         )
     rated = frozenset(wanted.brokers) - frozenset(live.brokers)
-    return _restrict(wanted, frozenset(topics) - frozenset(live.topics), rated=rated)
-
-
-def _unchanged(ours: Throttle, record: ThrottleRecord, live: ThrottleConfigs) -> Throttle:
-    """Leave out what shows another value: somebody else has set it since.
-
-    What shows no value is kept: a broker may not have heard of ours yet.
-    """
-    rates = {str(rate) for rate in (record.rate, *record.former)}
-
-    def lists(key: str, values: Mapping[str, str]) -> dict[str, str]:
-        return {t: v for t, v in values.items() if live.topics.get(t, {}).get(key, v) == v}
-
-    return Throttle(
-        rate=ours.rate,
-        brokers=tuple(b for b in ours.brokers if rates.issuperset(_values(live.brokers.get(b)))),
-        leader_replicas=lists(LEADER_REPLICAS, ours.leader_replicas),
-        follower_replicas=lists(FOLLOWER_REPLICAS, ours.follower_replicas),
-    )
-
-
-def _values(configs: Mapping[str, str] | None) -> set[str]:
-    return {v for k, v in (configs or {}).items() if k in (LEADER_RATE, FOLLOWER_RATE)}
+    return restrict(wanted, frozenset(topics) - frozenset(live.topics), rated=rated)
 
 
 async def _report_kept(
     scope: Scope, ours: Throttle, swept: Throttle, live: ThrottleConfigs
 ) -> None:
-    changed = [f"broker {b}" for b in ours.brokers if b in live.brokers and b not in swept.brokers]
-    changed += [
-        topic
-        for topic in sorted({*ours.leader_replicas, *ours.follower_replicas})
-        if topic in live.topics
-        and topic not in swept.leader_replicas
-        and topic not in swept.follower_replicas
-    ]
-    if changed:
+    if changed := kept(ours, swept, live):
         await scope.tell(
             "ForeignThrottle",
             f"the throttle on {name_some(changed)} was changed by somebody else; it stays",

@@ -1,0 +1,89 @@
+"""Whether a stored plan still fits the cluster, and if not, what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.core.model import TopicPartition
+from broker_operator.core.text import name_some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker_operator.core.facts import StoredPlan
+    from broker_operator.core.model import BrokerId, Ensemble, Replicas
+
+
+def misfit(
+    plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId], *, started: bool
+) -> str:
+    """Say what the plan cannot put right any more; empty if it still leads to its end.
+
+    A plan that has started is a walk: where its partitions are on the way does not matter. One
+    that waits, such as for approval, must be carried out as it was shown, or not at all.
+
+    Args:
+        plan: The stored plan.
+        ensemble: Where everything is now.
+        brokers: Those that may hold replicas afterwards.
+        started: Whether any of its moves may have begun.
+    """
+    checks = [_strays(plan, ensemble, brokers), _other_factors(plan, ensemble)]
+    if not started:
+        checks += [_gone(plan, ensemble), _moved(plan, ensemble)]
+    return next(filter(None, checks), "")
+
+
+def changes(plan: StoredPlan) -> Iterator[tuple[TopicPartition, Replicas, Replicas]]:
+    """Yield the partitions whose list differs: name, list in the origin, list in the target."""
+    for topic, partitions in plan.target.items():
+        before = plan.origin.get(topic, {})
+        for number, replicas in partitions.items():
+            if (old := before.get(number, ())) != replicas:
+                yield TopicPartition(topic, number), old, replicas
+
+
+def _strays(plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId]) -> str:
+    """Find partitions that the plan does not know on brokers that shall hold none."""
+    strays = sorted(
+        tp
+        for tp, state in ensemble.partitions()
+        if plan.target.get(tp.topic, {}).get(tp.partition) is None
+        and not brokers.issuperset(state.target)
+    )
+    if not strays:
+        return ""
+    return f"{_partitions(strays)} new since, on brokers that shall hold none"
+
+
+def _other_factors(plan: StoredPlan, ensemble: Ensemble) -> str:
+    """Find partitions whose replication factor is neither the plan's nor the one that it found."""
+    changed = []
+    for tp, state in ensemble.partitions():
+        planned = plan.target.get(tp.topic, {}).get(tp.partition)
+        if planned is None or len(planned) == len(state.target):
+            continue
+        if len(plan.origin.get(tp.topic, {}).get(tp.partition, ())) != len(state.target):
+            changed.append(tp)
+    return f"{_partitions(sorted(changed))} of another replication factor" if changed else ""
+
+
+def _gone(plan: StoredPlan, ensemble: Ensemble) -> str:
+    gone = [
+        tp for tp, _, _ in changes(plan) if tp.partition not in ensemble.topics.get(tp.topic, {})
+    ]
+    return f"{_partitions(sorted(gone))} deleted since" if gone else ""
+
+
+def _moved(plan: StoredPlan, ensemble: Ensemble) -> str:
+    moved = [
+        tp
+        for tp, old, _ in changes(plan)
+        if (state := ensemble.topics.get(tp.topic, {}).get(tp.partition)) and state.target != old
+    ]
+    return f"{_partitions(sorted(moved))} not where the plan found them" if moved else ""
+
+
+def _partitions(names: list[TopicPartition]) -> str:
+    verb = "1 partition is" if len(names) == 1 else f"{len(names)} partitions are"
+    return f"({name_some(names)}) {verb}"

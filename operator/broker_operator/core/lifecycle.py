@@ -1,0 +1,113 @@
+"""Which Reassignment's turn it is, and what becomes of the others.
+
+Those that the operator makes follow from the BrokerCluster's spec and go first: a change of
+`replicas` must be honoured within seconds. Those of users come one at a time, oldest first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.api.conditions import Condition
+from broker_operator.api.reassignment import Cause, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker_operator.api.reassignment import Reassignment
+
+PLANNED, APPROVED, PROGRESSING, COMPLETE = "Planned", "Approved", "Progressing", "Complete"
+
+
+def queue(reassignments: Sequence[Reassignment]) -> tuple[Reassignment, ...]:
+    """Return what is not finished, in the order in which it is served.
+
+    Of the operator's own only the newest leads anywhere. It stands before the requests of users,
+    of which the one that has started stands before those that wait.
+    """
+    own = [r for r in reassignments if not r.requested]
+    requests = [r for r in reassignments if r.requested and not r.finished]
+    requests.sort(key=lambda r: (not r.started, r.created, r.name))
+    return (*(r for r in own[-1:] if not r.finished), *requests)
+
+
+def last_started(reassignments: Sequence[Reassignment]) -> Reassignment | None:
+    """Return the one that has moved, or moves, partitions last; only that can be undone.
+
+    Its end tells which of two it is: they run one after the other.
+    """
+    started = [r for r in reassignments if r.started and r.state is not State.REFUSED]
+    return max(started, key=lambda r: (not r.finished, r.ended, r.number), default=None)
+
+
+def undoing(reassignments: Sequence[Reassignment]) -> Reassignment | None:
+    """Return the reassignment whose moves go back, or shall go back.
+
+    While a Reassignment of cause Undo is under way that is the one that it names. Else it is the
+    one whose turn it is, or the last one that has succeeded, if its user has set `undo`.
+    """
+    waiting = queue(reassignments)
+    active = waiting[0] if waiting else None
+    if active is not None and active.cause is Cause.UNDO and not active.undo:
+        return next((r for r in reassignments if r.name == active.undoes), None)
+    if active is not None and active.undo:
+        return active
+    last = last_started(reassignments)
+    if last is not None and last.undo and last.state is State.SUCCEEDED:
+        return last
+    return None
+
+
+def held_back(reassignments: Sequence[Reassignment], desired: frozenset[int]) -> str:
+    """Say why nothing moves by itself although the spec asks for it; empty if nothing forbids it.
+
+    Whoever undoes what the spec has caused must not see it done again a moment later. It holds for
+    as long as the spec wants these brokers.
+    """
+    own = [r for r in reassignments if not r.requested]
+    newest = own[-1] if own else None
+    if newest is None or newest.brokers != desired:
+        return ""
+    undone = newest.state is State.UNDONE
+    went_back = newest.cause is Cause.UNDO and newest.succeeded
+    if undone or (went_back and not desired.issuperset(newest.plan_brokers)):
+        name = newest.name if undone else newest.undoes
+        return (
+            f"{name} was undone, so nothing moves by itself; change spec.replicas, or delete "
+            f"Reassignment {newest.name} to have it planned anew"
+        )
+    return ""
+
+
+def conditions(
+    reassignment: Reassignment,
+    state: State,
+    message: str,
+    *,
+    planned: str = "",
+    approval: Condition | None = None,
+) -> tuple[Condition, ...]:
+    """Return the conditions of a Reassignment in this state.
+
+    Args:
+        reassignment: As it was read: what it says of its plan stays, unless there is a new one.
+        state: Where it is now.
+        message: Why, with numbers.
+        planned: What a new plan does.
+        approval: Whether its plan is approved, where that is required.
+    """
+    kept = [
+        Condition(c["type"], c["status"] == "True", c["reason"], c["message"])
+        for c in reassignment.status.get("conditions") or ()
+    ]
+    if planned:
+        plan = [Condition(PLANNED, status=True, reason=PLANNED, message=planned)]
+    else:
+        plan = [c for c in kept if c.type == PLANNED]
+    approved = [approval] if approval else [c for c in kept if c.type == APPROVED]
+    return (
+        *plan,
+        *approved,
+        Condition(PROGRESSING, status=state is State.MOVING, reason=state, message=message),
+        Condition(COMPLETE, status=state is State.SUCCEEDED, reason=state, message=message),
+    )

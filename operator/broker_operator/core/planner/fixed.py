@@ -1,0 +1,140 @@
+"""Plans whose end is given: what was is to be again, or one broker takes another's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from broker_operator.core.model import TopicPartition
+from broker_operator.core.planner.plan import make_plan
+from broker_operator.core.planner.problem import mean_size
+from broker_operator.core.planner.types import Plan, PlanRefusedError
+from broker_operator.core.text import name_some
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import Assignment, BrokerId, Replicas
+    from broker_operator.core.planner.types import PlanRequest
+
+
+def plan_back(request: PlanRequest, former: Assignment, allowed: frozenset[BrokerId]) -> Plan:
+    """Return the plan that puts every partition where it was, in the order that it had there.
+
+    Partitions that are new since, or whose replication factor was changed, stay where they are,
+    unless that is on a broker that shall hold none: those are placed by the planner.
+
+    Args:
+        request: The present state; its `targets` are the brokers that are to hold replicas.
+        former: Where everything was.
+        allowed: Live brokers that may hold replicas afterwards, beside the targets.
+
+    Raises:
+        PlanRefusedError: BrokerGone, if something was on a broker that is not there any more; or
+            what `make_plan` has to say of the rest.
+    """
+    back, lost = _restored(request.assignment, former, request.targets | allowed)
+    if lost:
+        brokers = sorted({broker for _, broker in lost})
+        raise PlanRefusedError(
+            "BrokerGone",
+            f"{len(lost)} replicas were on broker {name_some(brokers)}, which is "
+            f"not there any more ({name_some(tp for tp, _ in lost)}); bring it back, or "
+            "change spec.replicas instead",
+        )
+    kept = request.targets | allowed
+    pinned = {
+        topic
+        for topic, its in back.items()
+        if all(kept.issuperset(replicas) for replicas in its.values())
+    }
+    if len(pinned) < len(back):
+        targets = request.targets | {
+            b for topic in pinned for its in back[topic].values() for b in its
+        }
+        held = _held(request)
+        rest = replace(
+            request, assignment=back, targets=targets, pinned=frozenset(pinned), held=held
+        )
+        back = {t: dict(its) for t, its in make_plan(rest).target.items()}
+    return plan_to(request, back)
+
+
+def plan_replacement(request: PlanRequest, broker: BrokerId, by: BrokerId) -> Plan:
+    """Return the plan in which one broker takes over all lists of another, at the same places.
+
+    Raises:
+        PlanRefusedError: BothHold, if partitions have replicas on both.
+    """
+    both = sorted(
+        TopicPartition(topic, number)
+        for topic, its in request.assignment.items()
+        for number, replicas in its.items()
+        if broker in replicas and by in replicas
+    )
+    if both:
+        raise PlanRefusedError(
+            "BothHold",
+            f"broker {by} cannot take the place of broker {broker}: {len(both)} partitions have "
+            f"replicas on both ({name_some(both)}); evacuate broker {broker} "
+            "instead, or evacuate "
+            f"broker {by} first",
+        )
+    target = {
+        topic: {
+            number: tuple(by if b == broker else b for b in replicas)
+            for number, replicas in its.items()
+        }
+        for topic, its in request.assignment.items()
+    }
+    return plan_to(request, target)
+
+
+def plan_to(request: PlanRequest, target: Assignment) -> Plan:
+    """Return the plan to a given target: to that very end, no other copies less."""
+    mean = mean_size(request.assignment, request.sizes)
+    moves = size = leader_changes = 0
+    for topic, its in target.items():
+        before, held = request.assignment[topic], request.held.get(topic, {})
+        sizes = request.sizes.get(topic, {})
+        for number, replicas in its.items():
+            old = before[number]
+            if old == replicas and number not in held:
+                continue
+            new = len(set(replicas).difference(held.get(number, old)))
+            moves += new
+            size += new * sizes.get(number, mean)
+            leader_changes += old[:1] != replicas[:1]
+    return Plan(
+        origin=request.assignment,
+        target=target,
+        moves=moves,
+        lower_bound=moves,
+        bytes=size,
+        leader_changes=leader_changes,
+        proved=True,
+    )
+
+
+def _restored(
+    now: Assignment, former: Assignment, usable: frozenset[BrokerId]
+) -> tuple[dict[str, dict[int, Replicas]], list[tuple[TopicPartition, BrokerId]]]:
+    """Return everything where it was, and the replicas that would be on brokers not usable."""
+    back: dict[str, dict[int, Replicas]] = {}
+    lost: list[tuple[TopicPartition, BrokerId]] = []
+    for topic, its in sorted(now.items()):
+        was = former.get(topic, {})
+        back[topic] = {}
+        for number, replicas in sorted(its.items()):
+            old = was.get(number)
+            same = old is not None and len(old) == len(replicas)
+            back[topic][number] = old if old is not None and same else replicas
+            if old is not None and same:
+                lost += [(TopicPartition(topic, number), b) for b in old if b not in usable]
+    return back, lost
+
+
+def _held(request: PlanRequest) -> Assignment:
+    """Return who has full copies of each partition: as held, else as assigned."""
+    return {
+        topic: {n: request.held.get(topic, {}).get(n, replicas) for n, replicas in its.items()}
+        for topic, its in request.assignment.items()
+    }

@@ -1,0 +1,110 @@
+"""Make the plan for what is asked, and look at it with the eyes of its first objector."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker_operator.api.quantity import parse_bytes
+from broker_operator.core.diagnose import largest_sizes
+from broker_operator.core.model import Broker, TopicPartition
+from broker_operator.core.planner import (
+    Plan,
+    PlanRefusedError,
+    PlanRequest,
+    disks,
+    make_batches,
+    overfull,
+    too_full,
+)
+from broker_operator.core.planner.report import Report, make_report
+from broker_operator.core.text import name_some
+from broker_operator.reconcile.outcome import Blocked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from broker_operator.api.spec import ReassignmentSettings
+    from broker_operator.core.model import BrokerId, Ensemble, KafkaView
+    from broker_operator.reconcile.scope import Scope
+
+
+class Draft(NamedTuple):
+    """A plan that is fit to be stored, and what it does."""
+
+    plan: Plan
+    report: Report
+
+
+async def draft(
+    scope: Scope,
+    ensemble: Ensemble,
+    kafka: KafkaView,
+    make: Callable[[PlanRequest], Plan],
+) -> Draft | Blocked:
+    """Make a plan; Blocked if what it needs is not there now.
+
+    Raises:
+        PlanRefusedError: It cannot end well.
+    """
+    request = _request(scope, ensemble, kafka)
+    # In a thread: a large plan takes seconds, and other clusters and the probes must not wait.
+    found = await asyncio.to_thread(
+        _planned,
+        make,
+        request,
+        scope.facts.cluster.spec.reassignment,
+        scope.diagnosis.leaving,
+    )
+    if offline := _offline(found.plan, scope.diagnosis.offline or ()):
+        return Blocked(
+            "OfflinePartitions",
+            f"{len(offline)} partitions that must move have no leader ({name_some(offline)}); "
+            "bring a broker of their ISR back",
+            seconds=10.0,
+        )
+    volume = parse_bytes(scope.facts.cluster.spec.storage.size)
+    if full := overfull(found.plan, request.sizes, disks(kafka, volume)):
+        raise PlanRefusedError("NotEnoughDisk", too_full(full))
+    return found
+
+
+def _planned(
+    make: Callable[[PlanRequest], Plan],
+    request: PlanRequest,
+    settings: ReassignmentSettings,
+    leaving: Iterable[BrokerId],
+) -> Draft:
+    """Make a plan, and foretell what it does. May take seconds."""
+    plan = make(request)
+    batches = make_batches(
+        plan.origin,
+        plan.target,
+        sizes=request.sizes,
+        max_moves_per_broker=settings.max_moves_per_broker,
+        live=[broker.id for broker in request.brokers if broker.live],
+    )
+    return Draft(plan, make_report(request, plan, batches, settings.foretold_rate, leaving))
+
+
+def _request(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> PlanRequest:
+    named = {b for _, state in ensemble.partitions() for b in state.replicas}
+    brokers = [
+        Broker(
+            id=b,
+            rack=ensemble.brokers[b].rack if b in ensemble.brokers else None,
+            live=b in ensemble.brokers,
+        )
+        for b in sorted(named | set(ensemble.brokers) | scope.diagnosis.desired)
+    ]
+    return PlanRequest(
+        assignment=ensemble.assignment,
+        brokers=tuple(brokers),
+        targets=scope.diagnosis.desired,
+        sizes=largest_sizes(kafka),
+    )
+
+
+def _offline(plan: Plan, offline: tuple[TopicPartition, ...]) -> list[TopicPartition]:
+    changes = plan.changes
+    return [tp for tp in offline if tp.partition in changes.get(tp.topic, {})]

@@ -1,0 +1,39 @@
+"""Take in what users ask for: one at a time, in order, or refused with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.api.reassignment import State
+from broker_operator.core.model import Unknown
+from broker_operator.core.render import reassignment as render
+from broker_operator.core.requests import objection
+from broker_operator.reconcile.outcome import DONE, Outcome, Wait
+from broker_operator.reconcile.steps import record
+
+if TYPE_CHECKING:
+    from broker_operator.reconcile.scope import Scope
+
+CAUSE_RESERVED = "spec.cause is the operator's to set; create the Reassignment without it"
+
+
+async def admit(scope: Scope) -> Outcome:
+    """Make new requests the cluster's own, and refuse those that can never be served.
+
+    What stands in the way only now is looked at once it is a request's turn.
+    """
+    facts = scope.facts
+    for intruder in facts.intruders:
+        return await record.end(scope, intruder, State.REFUSED, CAUSE_RESERVED, warning=True)
+    waiting = [r for r in facts.queue if r.requested and not r.started and not r.deleting]
+    for request in waiting:
+        if not request.owner:
+            scope.touched.add(request.uid)
+            await scope.kube.apply(render.adopted(facts.cluster, request.name, request.uid))
+            return Wait("TakenIn", f"Reassignment {request.name} is taken in")
+    if isinstance(facts.ensemble, Unknown):
+        return DONE
+    for request in waiting:
+        if refusal := objection(request, facts.ensemble, scope.diagnosis.desired):
+            return await record.end(scope, request, State.REFUSED, refusal, warning=True)
+    return DONE

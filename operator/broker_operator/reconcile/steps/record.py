@@ -1,0 +1,193 @@
+"""What is written into Reassignment objects: their making, their plans, their ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker_operator.api.conditions import Condition, merge_conditions
+from broker_operator.api.quantity import format_bytes
+from broker_operator.api.reassignment import Cause, Reassignment, State, decode_reassignment
+from broker_operator.api.spec import Approval
+from broker_operator.core import lifecycle
+from broker_operator.core.outcome import foretold
+from broker_operator.core.render import reassignment as render
+from broker_operator.reconcile import pace
+from broker_operator.reconcile.outcome import Outcome, Wait
+from broker_operator.reconcile.steps import throttle
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from broker_operator.core.planner import Plan
+    from broker_operator.core.planner.report import Report
+    from broker_operator.reconcile.scope import Scope
+
+
+PLAN_CHANGED = "PlanChanged"
+"""Reason of Approved when what was approved does not fit any more."""
+
+
+async def create(scope: Scope, cause: Cause, undoes: str = "") -> Reassignment:
+    """Make the next Reassignment over the brokers that are desired."""
+    cluster, desired = scope.facts.cluster, scope.diagnosis.desired
+    number = scope.facts.last_number + 1
+    body = render.reassignment(cluster, number, cause, desired, undoes)
+    return decode_reassignment(await scope.kube.create(body))
+
+
+async def store(
+    scope: Scope, active: Reassignment, plan: Plan, report: Report, changed: str = ""
+) -> Outcome:
+    """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
+
+    `changed`: why the plan that was there before does not fit any more.
+    """
+    config_maps = render.plan_config_maps(scope.facts.cluster, active, plan, report)
+    for body in config_maps:
+        await scope.kube.apply(body)
+    done, done_bytes = _so_far(scope, active)
+    message = (
+        f"{plan.moves} replica moves of {format_bytes(plan.bytes)} "
+        f"(lower bound {plan.lower_bound}), {plan.leader_changes} preferred leader changes"
+    )
+    verdict = approval(scope, active, plan.hash, changed)
+    waits = (verdict is not None and not verdict.status) or active.paused
+    holders = {b for its in plan.target.values() for replicas in its.values() for b in replicas}
+    state = State.MOVING
+    if waits:
+        state = State.PAUSED if active.paused else State.AWAITING_APPROVAL
+    conditions = lifecycle.conditions(
+        active, state, "partitions are moving", planned=message, approval=verdict
+    )
+    stored = {
+        "hash": plan.hash,
+        "moves": done + plan.moves,
+        "lowerBound": done + plan.lower_bound,
+        "optimal": plan.optimal,
+        "bytes": done_bytes + plan.bytes,
+        "leaderChanges": plan.leader_changes,
+        **render.plan_figures(report),
+        "brokers": sorted(holders),
+        "configMaps": [body["metadata"]["name"] for body in config_maps],
+    }
+    await update(
+        scope,
+        active,
+        conditions,
+        startedAt=active.started or (None if waits else scope.timestamp()),
+        plan=stored,
+        outcome=foretold(active.status, stored),
+    )
+    await scope.tell("PlannedReassignment", f"{active.name} ({active.cause}): {message}")
+    return Wait("Planned", f"{active.name}: {message}")
+
+
+async def start(scope: Scope, active: Reassignment) -> Outcome:
+    """Write down that the first move is about to be made."""
+    message = f"{active.name} starts with plan {active.plan_hash}"
+    verdict = approval(scope, active, active.plan_hash)
+    conditions = lifecycle.conditions(
+        active, State.MOVING, "partitions are moving", approval=verdict
+    )
+    await update(scope, active, conditions, startedAt=scope.timestamp())
+    await scope.tell("StartedReassignment", message)
+    return Wait("Started", message)
+
+
+async def finish(scope: Scope, active: Reassignment) -> Outcome:
+    """Write down that everything is where the plan wants it."""
+    message = f"{active.moves} moves are done"
+    now = scope.timestamp()
+    await update(
+        scope,
+        active,
+        lifecycle.conditions(active, State.SUCCEEDED, message),
+        finishedAt=now,
+        blockedBy=None,
+        queuePosition=None,
+        **pace.ended(scope, active, now),
+    )
+    await scope.tell("FinishedReassignment", f"{active.name} ({active.cause}): {message}")
+    return Wait("Finished", f"{active.name}: {message}")
+
+
+async def end(
+    scope: Scope, old: Reassignment, state: State, why: str, *, warning: bool = False
+) -> Outcome:
+    """End a Reassignment; its throttle is swept by now, or is swept first."""
+    if throttle.pending(scope, old):
+        return await throttle.sweep(scope, old)
+    now = old.ended or scope.timestamp()
+    await update(
+        scope,
+        old,
+        lifecycle.conditions(old, state, why),
+        finishedAt=now,
+        blockedBy=None,
+        queuePosition=None,
+        **(pace.ended(scope, old, now) if old.started and not old.finished else {}),
+    )
+    text = f"{old.name} ({old.cause}): {why}"
+    await scope.tell(f"{state}Reassignment", text, warning=warning)
+    return Wait(str(state), text)
+
+
+async def update(
+    scope: Scope, reassignment: Reassignment, conditions: tuple[Condition, ...], **changes: Any
+) -> None:
+    """Write conditions and other parts of a Reassignment's status."""
+    generation = reassignment.body["metadata"].get("generation", 1)
+    merged = merge_conditions(
+        reassignment.status.get("conditions") or [],
+        conditions,
+        generation=generation,
+        now=scope.timestamp(),
+    )
+    await scope.update(reassignment, observedGeneration=generation, conditions=merged, **changes)
+
+
+def approved(scope: Scope, active: Reassignment) -> bool:
+    """Whether its plan may be carried out."""
+    if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
+        return True
+    return bool(active.plan_hash) and active.approved_plan == active.plan_hash
+
+
+def approval(
+    scope: Scope, active: Reassignment, plan_hash: str = "", changed: str = ""
+) -> Condition | None:
+    """Return the Approved condition for a plan, None where approval is not asked for.
+
+    Args:
+        scope: This pass.
+        active: The Reassignment.
+        plan_hash: Hash of a new plan; of the stored one if left out.
+        changed: Why the former plan does not fit any more.
+    """
+    new_hash = plan_hash or active.plan_hash
+    if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
+        return None
+    if active.approved_plan == new_hash:
+        message = f"plan {new_hash} is approved"
+        return Condition(lifecycle.APPROVED, status=True, reason="Approved", message=message)
+    voided = [
+        c
+        for c in active.status.get("conditions") or ()
+        if c["type"] == lifecycle.APPROVED and c["reason"] == PLAN_CHANGED
+    ]
+    if not plan_hash and voided:
+        message = voided[0]["message"]
+        return Condition(lifecycle.APPROVED, status=False, reason=PLAN_CHANGED, message=message)
+    way = f"approve plan {new_hash}: kubectl brokers approve, or set spec.approvedPlan to it"
+    if active.approved_plan and changed:
+        message = f"plan {active.approved_plan} was approved, but {changed}; {way}"
+        return Condition(lifecycle.APPROVED, status=False, reason=PLAN_CHANGED, message=message)
+    return Condition(lifecycle.APPROVED, status=False, reason="ApprovalRequired", message=way)
+
+
+def _so_far(scope: Scope, active: Reassignment) -> tuple[int, int]:
+    """Moves and bytes done under the former plan of this very reassignment."""
+    left, known = scope.diagnosis.left, scope.facts.active
+    if left is None or known is None or known.uid != active.uid or not active.started:
+        return 0, 0
+    return max(0, active.moves - left.moves), max(0, active.bytes - left.bytes)

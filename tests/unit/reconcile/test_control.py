@@ -1,0 +1,370 @@
+"""What people decide: approve, ask for moves of their own, pause, undo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker_operator.api.reassignment import State
+from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
+
+if TYPE_CHECKING:
+    from broker_operator.api.reassignment import Reassignment
+
+SLOW = {"maxMovesPerBroker": 1}
+CAREFUL = {"approval": "Required"}
+
+
+def ask(world: World, name: str, **spec: Any) -> None:
+    """Create a Reassignment as its user does."""
+    world.clock.seconds += 1
+    world.kube.put(
+        {
+            "apiVersion": "broker-operator.dev/v1alpha1",
+            "kind": "Reassignment",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"cluster": NAME, **spec},
+        }
+    )
+
+
+def change(world: World, name: str, **spec: Any) -> None:
+    """Change the spec of a Reassignment."""
+    world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body["spec"].update(spec))
+
+
+def found(world: World, name: str) -> Reassignment:
+    return next(r for r in world.reassignments() if r.name == name)
+
+
+def told(world: World, name: str, kind: str = "Complete") -> str:
+    """Message of one of its conditions."""
+    conditions = found(world, name).status["conditions"]
+    return str(next(c["message"] for c in conditions if c["type"] == kind))
+
+
+async def waiting_world() -> World:
+    """Return a world in which a plan waits for approval."""
+    world = await filled_world(3, reassignment=CAREFUL)
+    world.scale(4)
+    await world.settle()
+    return world
+
+
+async def test_nothing_moves_before_its_plan_is_approved() -> None:
+    world = await waiting_world()
+    waiting = found(world, "demo-1")
+    assert waiting.state is State.AWAITING_APPROVAL
+    assert waiting.plan_hash
+    assert not waiting.started
+    assert world.load()[3] == 0
+    assert not world.throttled()
+    assert waiting.plan_hash in told(world, "demo-1", "Approved")
+    assert world.status["reassignment"]["state"] == "AwaitingApproval"
+    assert "waits for approval" in world.status["reassignment"]["blockedBy"][0]
+    change(world, "demo-1", approvedPlan="some-other")
+    await world.settle()
+    assert world.load()[3] == 0
+    change(world, "demo-1", approvedPlan=waiting.plan_hash)
+    await world.settle()
+    assert found(world, "demo-1").plan_hash == waiting.plan_hash
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_what_does_not_touch_the_plan_leaves_its_approval_alone() -> None:
+    world = await waiting_world()
+    before = found(world, "demo-1").plan_hash
+    world.kafka.create_topic("other", {0: (0, 1)}, size=10)
+    await world.settle()
+    assert found(world, "demo-1").plan_hash == before
+    change(world, "demo-1", approvedPlan=before)
+    await world.settle()
+    assert found(world, "demo-1").succeeded
+
+
+async def test_a_plan_that_fits_no_more_must_be_approved_anew() -> None:
+    world = await waiting_world()
+    before = found(world, "demo-1").plan_hash
+    world.kube.before = lambda _: None
+    world.kafka.delete_topic("orders")
+    change(world, "demo-1", approvedPlan=before)
+    await world.settle()
+    anew = found(world, "demo-1")
+    assert anew.state is State.AWAITING_APPROVAL
+    assert anew.plan_hash != before
+    message = told(world, "demo-1", "Approved")
+    assert f"plan {before} was approved, but" in message
+    assert "deleted since" in message
+    assert world.load()[3] == 0
+    change(world, "demo-1", approvedPlan=anew.plan_hash)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_a_plan_that_is_undone_before_it_was_approved_is_not_made_again() -> None:
+    world = await waiting_world()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    assert len(world.reassignments()) == 1
+    assert world.load()[3] == 0
+    assert "demo-1 was undone" in world.message("Reconciling")
+    world.kube.remove("Reassignment", NAMESPACE, "demo-1")
+    await world.settle()
+    assert world.reassignments()[-1].state is State.AWAITING_APPROVAL
+
+
+@pytest.mark.parametrize(
+    ("spec", "empty"),
+    [({"evacuate": [2]}, 2), ({"replace": {"broker": 1, "by": 3}}, 1)],
+    ids=["evacuate", "replace"],
+)
+async def test_a_user_may_empty_a_broker_that_stays(spec: dict[str, Any], empty: int) -> None:
+    world = await filled_world(4)
+    if "replace" in spec:
+        ask(world, "first", evacuate=[3])
+        await world.settle()
+    before = world.assignment()
+    ask(world, "mine", **spec)
+    await world.settle()
+    assert found(world, "mine").succeeded
+    assert world.load()[empty] == 0
+    assert world.sizes() == {"demo-broker": 4}
+    assert not world.throttled()
+    if "replace" in spec:
+        swapped = {
+            tp: tuple(3 if b == 1 else b for b in replicas) for tp, replicas in before.items()
+        }
+        assert world.assignment() == swapped
+    # It stays so: nobody has asked for anything else.
+    await world.settle()
+    assert world.load()[empty] == 0
+    ask(world, "back")
+    await world.settle()
+    counts = [world.load()[b] for b in range(4)]
+    assert max(counts) - min(counts) <= 1
+
+
+async def test_a_user_may_change_the_replication_factor_of_some_topics() -> None:
+    world = await filled_world(3)
+    before = world.assignment()
+    ask(world, "three", topics=["ord*"], replicationFactor=3)
+    await world.settle()
+    assert found(world, "three").succeeded
+    for (topic, number), replicas in world.assignment().items():
+        assert len(replicas) == (3 if topic == "orders" else 2)
+        if topic != "orders":
+            assert replicas == before[topic, number]
+
+
+async def test_only_the_topics_that_are_asked_for_leave_a_broker() -> None:
+    world = await filled_world(3)
+    ask(world, "some", topics=["payments"], evacuate=[0])
+    await world.settle()
+    assert found(world, "some").succeeded
+    held = {topic for (topic, _), replicas in world.assignment().items() if 0 in replicas}
+    assert held == {"orders"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"evacuate": [7]}, "names broker 7, which is none of this cluster's: it has 0, 1, 2"),
+        ({"evacuate": [0, 1, 2]}, "all 3 brokers"),
+        ({"replace": {"broker": 0, "by": 9}}, "names broker 9"),
+        ({"replace": {"broker": 0, "by": 1}}, "have replicas on both"),
+        ({"topics": ["nothing*"]}, "matches none of the 2 topics"),
+        ({"evacuate": [0, 1]}, "replication factor 2, but only 1 broker"),
+        ({"topics": ["orders"], "replicationFactor": 4}, "replication factor 4"),
+        ({"cause": "ScaleUp", "brokers": [0]}, "the operator's to set"),
+    ],
+)
+async def test_what_cannot_be_is_refused_with_the_reason(spec: dict[str, Any], words: str) -> None:
+    world = await filled_world(3)
+    before = world.assignment()
+    ask(world, "wrong", **spec)
+    ask(world, "right", evacuate=[0], topics=["orders"])
+    await world.settle()
+    assert found(world, "wrong").state is State.REFUSED
+    assert words in told(world, "wrong")
+    assert "RefusedReassignment" in world.recorder.reasons()
+    assert found(world, "right").succeeded, "the others go on"
+    moved = {tp[0] for tp, replicas in world.assignment().items() if before[tp] != replicas}
+    assert moved == {"orders"}
+
+
+async def test_requests_come_one_at_a_time_in_order_and_show_it() -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    world.kafka.complete_after = None
+    ask(world, "zz-first", evacuate=[3])
+    ask(world, "aa-second", evacuate=[2])
+    ask(world, "bb-third")
+    await world.until(lambda: bool(world.in_flight()))
+    await world.one_pass()
+    assert world.status["reassignment"]["name"] == "zz-first"
+    assert world.status["reassignment"]["queued"] == ["aa-second", "bb-third"]
+    assert found(world, "aa-second").status["queuePosition"] == 1
+    assert "after aa-second" in told(world, "bb-third")
+    assert not found(world, "aa-second").plan_hash
+    world.kafka.complete_after = 1
+    await world.settle()
+    ended = [found(world, name) for name in ("zz-first", "aa-second", "bb-third")]
+    assert all(r.succeeded for r in ended)
+    assert [r.ended for r in ended] == sorted(r.ended for r in ended)
+    assert not found(world, "aa-second").status.get("queuePosition")
+
+
+async def test_the_spec_goes_before_what_users_ask_for() -> None:
+    world = await filled_world(4, reassignment=CAREFUL)
+    ask(world, "mine", evacuate=[0])
+    await world.settle()
+    world.scale(3)
+    await world.settle()
+    assert world.status["reassignment"]["name"] == "demo-1"
+    assert world.status["reassignment"]["queued"] == ["mine"]
+    world.edit(lambda spec: spec["reassignment"].update(approval="Automatic"))
+    await world.settle()
+    assert found(world, "demo-1").succeeded
+    assert found(world, "mine").succeeded
+    assert world.removed == [3]
+    assert world.load()[0] == 0
+
+
+async def test_a_request_deleted_in_mid_move_ends_where_it_is() -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    world.kafka.complete_after = None
+    ask(world, "mine", evacuate=[3])
+    await world.until(lambda: bool(world.in_flight()))
+    world.kube.remove("Reassignment", NAMESPACE, "mine")
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.reassignments() == []
+    assert world.load()[3] > 0
+    assert not world.throttled()
+    assert not world.in_flight()
+
+
+async def test_a_paused_reassignment_lets_land_what_flies_and_submits_nothing_more() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    change(world, "demo-1", paused=True)
+    for _ in range(5):
+        await world.one_pass()
+    assert world.in_flight()
+    assert world.throttled(), "what flies is held back still"
+    world.kafka.complete_after = 1
+    await world.settle()
+    paused = world.assignment()
+    assert not world.throttled()
+    assert found(world, "demo-1").state is State.PAUSED
+    assert "is paused" in world.status["reassignment"]["blockedBy"][0]
+    assert 0 < world.load()[3] < 6
+    change(world, "demo-1", paused=False)
+    await world.settle()
+    assert world.assignment() != paused
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_a_paused_cluster_is_left_alone() -> None:
+    world = await filled_world(3)
+    world.edit(lambda spec: spec.update(paused=True))
+    world.scale(4)
+    await world.one_pass()
+    world.forget_writes()
+    await world.settle()
+    assert world.writes() == []
+    assert world.condition("Paused") == ("True", "Paused")
+
+
+@pytest.mark.parametrize("by", ["undo", "replicas"])
+@pytest.mark.parametrize(("start", "end"), [(3, 4), (4, 3)])
+async def test_what_has_moved_goes_back_to_the_very_lists(by: str, start: int, end: int) -> None:
+    world = await filled_world(start, reassignment=SLOW)
+    before = world.assignment()
+    world.scale(end)
+    await world.until(
+        lambda: len([tp for tp, r in world.assignment().items() if r != before[tp]]) > 2
+    )
+    moved = len(world.kafka.moved)
+    if by == "undo":
+        change(world, "demo-1", undo=True)
+    else:
+        world.scale(start)
+    await world.until(
+        lambda: len(world.reassignments()) > 1 and not world.reassignments()[-1].finished
+    )
+    await world.settle()
+    assert world.assignment() == before, "in the same order, too"
+    assert len(world.kafka.moved) - moved <= moved, "nothing goes back that has not moved"
+    assert found(world, "demo-2").succeeded
+    assert found(world, "demo-2").undoes == "demo-1"
+    assert all(p.leader == p.state.replicas[0] for _, p in world.partitions())
+    assert not world.throttled()
+    assert len(world.reassignments()) == 2, "and it is not done again"
+    if by == "undo":
+        assert found(world, "demo-1").state is State.UNDONE
+        assert world.sizes() == {"demo-broker": 4}
+        world.scale(start)
+        await world.settle()
+        assert len(world.reassignments()) == 2
+    world.assert_at_rest(*range(start))
+
+
+async def test_a_topic_made_meanwhile_does_not_keep_the_broker_that_goes_again() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    world.scale(4)
+    await world.until(lambda: world.load()[3] > 1)
+    world.kafka.create_topic("late", {0: (3, 0)}, size=10)
+    world.scale(3)
+    await world.settle()
+    now = world.assignment()
+    assert {tp: replicas for tp, replicas in now.items() if tp[0] != "late"} == before
+    assert 3 not in now["late", 0]
+    assert world.removed == [3]
+
+
+async def test_one_that_has_ended_can_be_undone_and_that_again() -> None:
+    world = await filled_world(3)
+    before = world.assignment()
+    world.scale(4)
+    await world.settle()
+    after = world.assignment()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert world.assignment() == before
+    assert world.sizes() == {"demo-broker": 4}
+    change(world, "demo-2", undo=True)
+    await world.settle()
+    assert world.assignment() == after
+    assert [r.state for r in world.reassignments()] == [
+        State.UNDONE,
+        State.UNDONE,
+        State.SUCCEEDED,
+    ]
+
+
+async def test_what_cannot_be_undone_says_so_and_does_nothing() -> None:
+    world = await filled_world(4)
+    world.scale(3)
+    await world.settle()
+    after = world.assignment()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert world.assignment() == after
+    assert world.condition("Stalled") == ("True", "BrokerGone")
+    assert "broker 3, which is not there any more" in world.message("Stalled")
+
+
+async def test_a_plan_that_was_lost_cannot_be_taken_back() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    (part,) = found(world, "demo-1").config_maps[:1]
+    world.kube.remove("ConfigMap", NAMESPACE, part)
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert world.condition("Stalled") == ("True", "PlanLost")
