@@ -18,6 +18,7 @@ from tests.e2e.bad_specs import (
     GOOD_CLUSTER,
     GOOD_CLUSTER_IN_RACKS,
     GOOD_REASSIGNMENT,
+    UNDONE_REQUEST,
     BadSpec,
 )
 
@@ -56,7 +57,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     name = f"crd-validation-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/warn=restricted")
-    for good in (GOOD_CLUSTER, GOOD_CLUSTER_IN_RACKS, GOOD_REASSIGNMENT):
+    for good in (GOOD_CLUSTER, GOOD_CLUSTER_IN_RACKS, GOOD_REASSIGNMENT, UNDONE_REQUEST):
         kubectl("-n", name, "apply", "-f", "-", stdin=json.dumps(good))
     yield name
     # Objects first: an operator cannot write what its finalizer needs in a namespace that ends.
