@@ -67,7 +67,8 @@ async def _serve(config: Config, wrap: Callable[[Ports], Ports]) -> None:
         on_zookeeper_write=lambda _: metrics.write("zookeeper"),
         on_kafka_write=lambda _: metrics.write("kafka"),
     )
-    ports = wrap(_ports(config, client, metrics, clients))
+    meters = HttpMeters()
+    ports = wrap(_ports(config, client, metrics, clients, meters))
     loops = ClusterLoops(
         reconciler=Reconciler(
             kube=ports.kube,
@@ -101,6 +102,7 @@ async def _serve(config: Config, wrap: Callable[[Ports], Ports]) -> None:
         )
     finally:
         metrics.close()
+        meters.close()
         await clients.close()
         await client.close()
 
@@ -113,7 +115,9 @@ def _on_lost_exception(
     loop.default_exception_handler(context)
 
 
-def _ports(config: Config, client: ApiClient, metrics: Metrics, clients: KafkaClients) -> Ports:
+def _ports(
+    config: Config, client: ApiClient, metrics: Metrics, clients: KafkaClients, meters: HttpMeters
+) -> Ports:
     api = kube.KubeApi(
         client, namespaces=config.namespaces, on_write=lambda _: metrics.write("kubernetes")
     )
@@ -121,7 +125,7 @@ def _ports(config: Config, client: ApiClient, metrics: Metrics, clients: KafkaCl
     # Events are told, not owed: little patience, and counted apart from what changes clusters.
     talker = kube.KubeApi(client, on_write=lambda _: metrics.write("events"), timeout=5.0)
     recorder = EventRecorder(talker, clock)
-    return Ports(kube=api, clients=clients, meters=HttpMeters(), clock=clock, recorder=recorder)
+    return Ports(kube=api, clients=clients, meters=meters, clock=clock, recorder=recorder)
 
 
 def _registry(loops: ClusterLoops) -> kopf.OperatorRegistry:

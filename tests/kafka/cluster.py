@@ -23,9 +23,10 @@ from kazoo.client import KazooClient
 
 from tests.cluster.jars import kafka_libs
 from tests.kafka.processes import Java, wait_until
+from tests.kafka.properties import BROKER, LOG4J, ZOOKEEPER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 START_DEADLINE = 90.0
@@ -35,54 +36,14 @@ _LOOPBACK = "127.0.0.1"
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 _RECORD = 16 * 1024
 
-_LOG4J = """\
-log4j.rootLogger=INFO, stdout
-log4j.appender.stdout=org.apache.log4j.ConsoleAppender
-log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
-log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %c %m%n
-"""
-
-_ZOOKEEPER = """\
-tickTime=500
-dataDir={folder}
-clientPort={port}
-clientPortAddress=127.0.0.1
-admin.enableServer=false
-maxClientCnxns=0
-"""
-
-# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores.
-_BROKER = """\
-broker.id={id}
-zookeeper.connect={connect}
-zookeeper.session.timeout.ms=6000
-listeners=PLAINTEXT://127.0.0.1:{port}
-log.dirs={folder}
-num.network.threads=1
-num.io.threads=2
-background.threads=2
-num.recovery.threads.per.data.dir=1
-log.cleaner.dedupe.buffer.size=2097152
-log.cleaner.io.buffer.size=65536
-log.index.size.max.bytes=65536
-log.segment.bytes=1048576
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-replica.lag.time.max.ms=5000
-replica.fetch.wait.max.ms=100
-auto.leader.rebalance.enable=false
-auto.create.topics.enable=false
-controlled.shutdown.retry.backoff.ms=500
-delete.topic.enable=true
-"""
-
 
 class KafkaCluster:
     """One ZooKeeper server and some brokers, each a process that dies with its parent.
+
+    Args:
+        racks: Dealt out to the brokers in turn.
+        servers: `host:port,...` of a ZooKeeper ensemble that runs already, used instead of an own.
+        host: Gives the name that a broker advertises on a second listener, which nobody uses.
 
     Attributes:
         brokers: Broker id -> port on loopback, running or not.
@@ -90,13 +51,23 @@ class KafkaCluster:
         zookeeper: The same without a chroot.
     """
 
-    def __init__(self, folder: Path, brokers: int, racks: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        brokers: int,
+        racks: Sequence[str] = (),
+        servers: str = "",
+        host: Callable[[int], str] | None = None,
+    ) -> None:
         self._folder = folder
         self._racks = racks
-        ports = _free_ports(brokers + 1)
-        self.zookeeper = f"{_LOOPBACK}:{ports[0]}"
+        self._servers = servers
+        self._host = host
+        ports = free_ports(2 * brokers + 1)
+        self.zookeeper = servers or f"{_LOOPBACK}:{ports[0]}"
         self.connect = f"{self.zookeeper}/kafka"
-        self.brokers = dict(enumerate(ports[1:]))
+        self.brokers = dict(enumerate(ports[1 : brokers + 1]))
+        self._second_ports = ports[brokers + 1 :]
         self._processes: dict[str, Java] = {}
         # The kernel ends a process when the thread that started it ends, so it is always this one.
         self._parent = ThreadPoolExecutor(1, thread_name_prefix="parent")
@@ -106,16 +77,17 @@ class KafkaCluster:
         """`host:port` of every broker, joined by commas."""
         return ",".join(f"{_LOOPBACK}:{port}" for port in self.brokers.values())
 
-    def start(self) -> None:
-        """Start everything and wait until all brokers serve.
+    def start(self, brokers: Iterable[int] | None = None) -> None:
+        """Start everything, or only these brokers, and wait until they serve.
 
         Raises:
             TimeoutError: Something did not come up; with the end of its log.
         """
-        (self._folder / "log4j.properties").write_text(_LOG4J)
+        (self._folder / "log4j.properties").write_text(LOG4J)
         self._libs = kafka_libs()
-        self.start_zookeeper()
-        self.start_broker(*self.brokers)
+        if not self._servers:
+            self.start_zookeeper()
+        self.start_broker(*(self.brokers if brokers is None else brokers))
 
     def stop(self) -> None:
         """End every process at once; what is on disk is the caller's to remove."""
@@ -180,7 +152,7 @@ class KafkaCluster:
         data.mkdir(exist_ok=True)
         config = self._folder / "zoo.cfg"
         port = self.zookeeper.partition(":")[2]
-        config.write_text(_ZOOKEEPER.format(folder=data, port=port))
+        config.write_text(ZOOKEEPER.format(folder=data, port=port))
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         self._launch("zookeeper", ["-Xmx128m"], [main, str(config)])
         wait_until(lambda: _answers(int(port)), "ZooKeeper accepts connections", START_DEADLINE)
@@ -192,9 +164,23 @@ class KafkaCluster:
     def start_broker(self, *brokers: int) -> None:
         """Start brokers that were stopped; returns when they serve."""
         for broker in brokers:
-            self._launch_broker(broker)
+            self.launch_broker(broker)
         for broker in brokers:
             self._await_broker(broker)
+
+    def kill_broker(self, *brokers: int) -> None:
+        """End brokers as `kill -9` does; their ZooKeeper sessions end six seconds later."""
+        for broker in brokers:
+            self._processes.pop(f"broker-{broker}").kill()
+
+    def running(self, broker: int) -> bool:
+        """Whether a broker's process is there."""
+        process = self._processes.get(f"broker-{broker}")
+        return process is not None and process.running
+
+    def end_broker(self, broker: int) -> None:
+        """Begin a controlled shutdown; `running` tells when it is over."""
+        self._processes[f"broker-{broker}"].signal(signal.SIGTERM)
 
     def stop_broker(self, *brokers: int) -> None:
         """Stop brokers by controlled shutdown: they hand their leaders over and unregister."""
@@ -253,11 +239,22 @@ class KafkaCluster:
         """Return an Admin API client that shares no code with the adapters under test."""
         return AdminClient({"bootstrap.servers": self.bootstrap})
 
-    def _launch_broker(self, broker: int) -> None:
+    def launch_broker(self, broker: int) -> None:
+        """Start a broker's process; it serves some seconds later."""
         data = self._folder / f"data-{broker}"
         config = self._folder / f"broker-{broker}.properties"
-        text = _BROKER.format(
-            id=broker, connect=self.connect, port=self.brokers[broker], folder=data
+        own = f"PLAINTEXT://{_LOOPBACK}:{self.brokers[broker]}"
+        listeners = advertised = own
+        if self._host is not None:
+            port = self._second_ports[broker]
+            listeners = f"{own},NAMED://{_LOOPBACK}:{port}"
+            advertised = f"{own},NAMED://{self._host(broker)}:{port}"
+        text = BROKER.format(
+            id=broker,
+            connect=self.connect,
+            listeners=listeners,
+            advertised=advertised,
+            folder=data,
         )
         if self._racks:
             text += f"broker.rack={self._racks[broker % len(self._racks)]}\n"
@@ -275,7 +272,7 @@ class KafkaCluster:
         self._processes[name] = self._parent.submit(Java, name, argv, log).result()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ask the kernel for ports nobody listens on; all are held until the last is known."""
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -15,6 +15,7 @@ from broker_operator.adapters.zookeeper import ZooKeeperCoordination
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.nodes import Nodes
 from tests.kafka.processes import wait_until
+from tests.unit.reconcile.world import host
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,6 +45,18 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
 def lone_zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """A ZooKeeper server without any broker, to write into by hand, to stop and to freeze."""
     cluster = KafkaCluster(tmp_path_factory.mktemp("zookeeper"), brokers=0)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def live_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Four brokers without racks, known by the names of their pods, for `LiveWorld`."""
+    folder = tmp_path_factory.mktemp("live")
+    cluster = KafkaCluster(folder, brokers=4, host=lambda broker: host(f"demo-broker-{broker}"))
     try:
         cluster.start()
         yield cluster

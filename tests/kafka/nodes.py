@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 
 
 class Nodes:
@@ -39,6 +40,20 @@ class Nodes:
 
     def exists(self, path: str) -> bool:
         return self._client.retry(self._client.exists, path) is not None
+
+    def children(self, path: str) -> list[str]:
+        """Return the names of a node's children, none if it is not there."""
+        try:
+            return sorted(self._client.retry(self._client.get_children, path))
+        except NoNodeError:
+            return []
+
+    def json(self, path: str) -> Any:
+        """Return a node's content, None if it is not there."""
+        try:
+            return json.loads(self._client.retry(self._client.get, path)[0])
+        except NoNodeError:
+            return None
 
     def delete(self, path: str) -> None:
         self._client.delete(path)

@@ -44,6 +44,11 @@ class Java:
 
         wait_until(logged, f"{self._name} logs {text!r}", deadline)
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         self._process.send_signal(number)

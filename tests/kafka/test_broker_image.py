@@ -1,5 +1,6 @@
 """The broker image itself, in containers as restricted as the pods that it is made for."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from broker_operator.adapters.meters import parse
+from broker_operator.core.health import Reading
 from tests.cluster import images
 from tests.cluster.images.sandbox import Container, Root, start, unpacked
 
@@ -171,6 +174,25 @@ def test_a_broker_registers_is_observable_and_stops_in_good_order(pods: Pods, vo
         assert "Controlled shutdown request returned successfully" in log
         assert "shut down completed" in log
         assert "[0]" not in pods.registered(volume)
+
+
+def test_its_metrics_are_those_that_the_adaptive_throttle_reads(pods: Pods, volume: Path) -> None:
+    def scraped() -> tuple[float, Reading]:
+        return time.monotonic(), parse(broker.execute("bash", "-c", SCRAPE).stdout)
+
+    with pods.broker(0, volume) as broker:
+        wait_ready(broker)
+        began, before = scraped()
+        assert None not in dataclasses.astuple(before), before
+        assert 0 <= (before.handlers_idle or 0) <= 1.1
+        idle = before.handlers_idle_seconds or 0
+        wait_until(
+            "three seconds of idle handlers",
+            lambda: (scraped()[1].handlers_idle_seconds or 0) >= idle + 3,
+        )
+        ended, after = scraped()
+        # Of all handlers on average, in seconds: never more than went by.
+        assert (after.handlers_idle_seconds or 0) - idle <= 1.1 * (ended - began) + 0.5
 
 
 def test_the_process_has_no_rights_and_maps_the_class_archive(pods: Pods, volume: Path) -> None:

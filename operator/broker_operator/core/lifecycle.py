@@ -58,6 +58,12 @@ def undoing(reassignments: Sequence[Reassignment]) -> Reassignment | None:
     return None
 
 
+def overtaken(reassignments: Sequence[Reassignment]) -> list[Reassignment]:
+    """Return those whose users want them undone too late: others have moved partitions since."""
+    last = last_started(reassignments)
+    return [r for r in reassignments if r.undo and r.succeeded and r is not last]
+
+
 def held_back(reassignments: Sequence[Reassignment], desired: frozenset[int]) -> str:
     """Say why nothing moves by itself although the spec asks for it; empty if nothing forbids it.
 

@@ -1,9 +1,11 @@
 """How fast a reassignment goes, and when it will be done.
 
-The time that is left is that of the broker with most left to send or to receive, at the pace at
-which this load has fallen: brokers work side by side, each at a throttle of its own, so the bytes
-of all of them together, and their rate, tell little of the end. Measured on throttled moves of 20
-to 70 s, from a quarter on: the error was up to 18 % of the rest this way, up to 68 % the other.
+Brokers work side by side, each at a throttle of its own, so the bytes of all together and their
+rate tell little of the end: on throttled moves that was off by up to 68 % of what was left. The
+time that is left is told by the busiest broker of the batch that is under way, then by the busiest
+one of all that waits, at the pace at which the busiest broker's load has fallen. Measured on moves
+of 36 to 91 s, in one batch to four, at 1 to 4 MiB/s, from a quarter on: off by up to 13 % of what
+was left, or by 2.2 s in the last quarter of a minute.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from broker_operator.core.copying import Gain, Look, Move
     from broker_operator.core.model import BrokerId
@@ -27,6 +29,11 @@ SMOOTH_SECONDS = 10.0
 seconds of work at a low throttle."""
 LEAST_SECONDS = 3.0
 """A rate over less time than this would be noise."""
+DEBT_SHARE = 0.5
+"""A broker that comes out of a gap may send more than its throttle allows, and Kafka, which looks
+back eleven seconds, has some of that made up for by waiting. Measured: about half of it."""
+LAST_SECONDS = 1.0
+"""From the last byte until all replicas are in sync, and that is seen."""
 IDLE_SECONDS = 10.0
 """With nothing in flight for longer, this is no gap between batches: something is waited for."""
 
@@ -55,6 +62,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """What was last submitted.
+
+    Attributes:
+        at: Monotonic time of the last look before it, or of a new throttle.
+        load: Bytes of it that its busiest broker had to send or to receive then.
+    """
+
+    at: float
+    load: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """What is remembered of a reassignment under way. Losing it costs the rate for some seconds.
 
@@ -68,6 +88,7 @@ class Pace:
         rate: Throttle of the last sample, bytes per second and broker; None without one.
         idle_since: Monotonic time since which nothing is in flight.
         causes: Why less is done than is shown, until that is shown.
+        batch: What is under way, or was last.
     """
 
     uid: str
@@ -79,6 +100,7 @@ class Pace:
     rate: int | None = None
     idle_since: float | None = None
     causes: tuple[str, ...] = ()
+    batch: Batch = Batch(0.0, 0)
 
     @property
     def bytes_per_second(self) -> int | None:
@@ -123,7 +145,8 @@ class Pace:
 
 def begin(uid: str, plan: str, now: Look, done: int, rate: int | None) -> Pace:
     """Return the pace at the first look at a plan; `done` bytes were copied before."""
-    pace = Pace(uid, plan, now, dict(now.left), done, rate=rate)
+    batch = Batch(now.at, _busiest(now.flights, now))
+    pace = Pace(uid, plan, now, dict(now.left), done, rate=rate, batch=batch)
     return _sampled(pace, rate, {}, {})
 
 
@@ -140,6 +163,7 @@ def go_on(pace: Pace, now: Look, gain: Gain, rate: int | None) -> Pace:
     pace = replace(
         pace,
         look=now,
+        batch=_batch(pace, now, rate),
         done=max(0, pace.done + gain.bytes - gain.lost),
         idle_since=idle,
         causes=tuple(dict.fromkeys((*pace.causes, *gain.causes))),
@@ -150,14 +174,28 @@ def go_on(pace: Pace, now: Look, gain: Gain, rate: int | None) -> Pace:
     return _sampled(pace, rate, gain.received, gain.sent)
 
 
-def load(now: Look) -> dict[tuple[str, BrokerId], int]:
-    """Bytes that each broker has left to receive and to send."""
+def load(moves: Iterable[Move], now: Look) -> Mapping[tuple[str, BrokerId], int]:
+    """Bytes that each broker has left to receive and to send, of these moves."""
     loads: Counter[tuple[str, BrokerId]] = Counter()
-    for move in now.left:
+    for move in moves:
         rest = now.rest(move)
         loads["receive", move[1]] += rest
         loads["send", now.senders[move]] += rest
     return loads
+
+
+def _busiest(moves: Iterable[Move], now: Look) -> int:
+    return max(load(moves, now).values(), default=0)
+
+
+def _batch(pace: Pace, now: Look, rate: int | None) -> Batch:
+    """Return what is under way: another batch if there is a flight that was none before."""
+    if pace.rate != rate:
+        return Batch(now.at, _busiest(now.flights, now))
+    before = pace.look
+    if before.flights.keys() >= now.flights.keys():
+        return pace.batch
+    return Batch(before.at, _busiest(before.left.keys() & now.flights.keys(), before))
 
 
 def _sampled(
@@ -170,7 +208,7 @@ def _sampled(
     sample = Sample(
         at=at,
         allowed=last.allowed + (at - last.at) * flow,
-        load=max(load(pace.look).values(), default=0),
+        load=_busiest(pace.look.left, pace.look),
         done=pace.done,
         received=_sum(last.received, received),
         sent=_sum(last.sent, sent),
@@ -179,21 +217,28 @@ def _sampled(
     if pace.rate != rate:
         # Ends foretold at the former throttle are void, the share of it that was used is not.
         kept = tuple(replace(s, end=None) for s in kept)
-    kept = (*kept[:-1], replace(sample, end=_end(kept, rate)))
+    kept = (*kept[:-1], replace(sample, end=_end(pace, kept, rate)))
     return replace(pace, samples=kept, rate=rate)
 
 
-def _end(samples: tuple[Sample, ...], rate: int | None) -> float | None:
+def _end(pace: Pace, samples: tuple[Sample, ...], rate: int | None) -> float | None:
     """Foretell the end from the share of what was allowed that the busiest broker has used.
 
     No broker goes on faster than its throttle for long, however much it catches up after a gap.
     """
-    first, last = samples[0], samples[-1]
+    first, last, now = samples[0], samples[-1], pace.look
     allowed, used = last.allowed - first.allowed, first.load - last.load
     if last.at - first.at < LEAST_SECONDS or used <= 0 or allowed <= 0:
         return None
-    pace = used / allowed if rate is None else min(1.0, used / allowed) * rate
-    return last.at + last.load / pace
+    if not now.left:
+        return now.at
+    speed = used / allowed if rate is None else min(1.0, used / allowed) * rate
+    seconds = _busiest(now.flights, now) / speed
+    if now.flights and rate is not None:
+        due = pace.batch.at + pace.batch.load / rate - now.at
+        seconds += DEBT_SHARE * max(0.0, due - seconds)
+    waiting = now.left.keys() - now.flights.keys()
+    return now.at + seconds + _busiest(waiting, now) / speed + LAST_SECONDS
 
 
 def _sum(one: Mapping[BrokerId, int], other: Mapping[BrokerId, int]) -> Mapping[BrokerId, int]:

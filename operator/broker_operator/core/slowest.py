@@ -8,12 +8,13 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
+from broker_operator.core.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from broker_operator.api.reassignment import ThrottleRecord
-    from broker_operator.core.copying import Flight, Move
+    from broker_operator.core.copying import Flight, Look, Move
     from broker_operator.core.model import BrokerId, TopicPartition
     from broker_operator.core.pace import Pace
 
@@ -48,6 +49,18 @@ def slowest(pace: Pace, throttle: ThrottleRecord | None) -> tuple[tuple[TopicPar
             why = f"{told}; {limit}" if limit else told
         named.append((move[0], why))
     return tuple(named)
+
+
+def held_up(look: Look) -> list[str]:
+    """Say for `blockedBy` what in flight cannot go on, and why: one sentence a reason."""
+    stuck: dict[str, set[TopicPartition]] = {}
+    for (tp, _), flight in look.flights.items():
+        if flight.trouble:
+            stuck.setdefault(flight.trouble, set()).add(tp)
+    return [
+        f"{len(names)} partitions in flight cannot go on ({name_some(sorted(names))}): {trouble}"
+        for trouble, names in sorted(stuck.items())
+    ]
 
 
 def _share(pace: Pace, move: Move) -> Fraction:

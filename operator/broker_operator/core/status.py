@@ -25,7 +25,11 @@ STALE_SHARE = 0.05
 """Bytes of a broker are reported anew once they differ by more than this share."""
 
 
-_HOLDING = {"AwaitingApproval": State.AWAITING_APPROVAL, "ReassignmentPaused": State.PAUSED}
+_HOLDING = {
+    "AwaitingApproval": State.AWAITING_APPROVAL,
+    "ReassignmentPaused": State.PAUSED,
+    "Paused": State.PAUSED,
+}
 """What a user holds back, by the reason that is found."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.core import copying
+from broker_operator.core import copying, slowest
 from broker_operator.core.diagnose import largest_sizes
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Ensemble, KafkaView
@@ -47,6 +47,15 @@ def progress(scope: Scope) -> Progress | None:
     if pace is not None and not falls(shown, measured):
         memory.pace = replace(pace, causes=())
     return monotone(shown, measured, pace.causes if pace else ())
+
+
+def held_up(scope: Scope) -> list[str]:
+    """Say what in flight cannot go on, after `progress` was asked for in this pass."""
+    active, pace = scope.facts.active, scope.memory.pace
+    known = isinstance(scope.facts.kafka, KafkaView) and isinstance(scope.facts.ensemble, Ensemble)
+    if not known or active is None or pace is None or not _of(pace, active):
+        return []
+    return slowest.held_up(pace.look)
 
 
 def ended(scope: Scope, reassignment: Reassignment, finished_at: str) -> dict[str, Any]:
@@ -98,4 +107,4 @@ def _throttle(active: Reassignment, now: copying.Look) -> int | None:
     record = active.throttle
     if record is None or record.swept:
         return None
-    return record.rate if {b for _, b in load(now)} <= set(record.brokers) else None
+    return record.rate if {b for _, b in load(now.left, now)} <= set(record.brokers) else None

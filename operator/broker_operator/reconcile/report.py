@@ -95,6 +95,12 @@ async def _write_reassignments(
     scope: Scope, found: list[Finding], progress: Progress | None
 ) -> tuple[str, dict[str, Any]] | None:
     """Write what those that are not finished are at. The first is the one whose turn it is."""
+    for overtaken in lifecycle.overtaken(scope.facts.reassignments):
+        told = {
+            "blockedBy": ["cannot be undone, for others came after it: undo the last one first"]
+        }
+        if overtaken.uid not in scope.touched and overtaken.status.get("blockedBy") is None:
+            await scope.update(overtaken, **told)
     active, *others = scope.facts.queue or (None,)
     for position, waiting in enumerate(others, start=1):
         ahead = scope.facts.queue[position - 1].name
@@ -103,6 +109,7 @@ async def _write_reassignments(
     if active is None or active.uid in scope.touched:
         return None
     blockers = blocked_by(found)
+    blockers += pace.held_up(scope)
     if low := throttle.warn(scope):
         blockers.append(low)
     state, message = standing(active, found)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from broker_operator.core.copying import Flight, Gain, Look
 from broker_operator.core.model import TopicPartition
-from broker_operator.core.pace import Pace, begin, go_on, load
+from broker_operator.core.pace import LAST_SECONDS, Batch, Pace, begin, go_on, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,20 +64,22 @@ def test_two_seconds_are_too_few_for_a_rate() -> None:
 def test_a_steady_pace_goes_on(rate: int | None) -> None:
     pace = steady(20, rate=rate)
     assert pace.bytes_per_second == 100
-    assert pace.seconds_left == pytest.approx(80)
+    assert pace.seconds_left == pytest.approx(80 + LAST_SECONDS)
     assert (pace.received(3), pace.sent(0)) == (100, 100)
     assert pace.done == 2000
 
 
 def test_nobody_goes_faster_than_its_throttle_for_long() -> None:
     last = steady(10, per_second=100, rate=50).samples[-1]
-    assert last.end == pytest.approx(10 + 9000 / 50)
+    due = 10_000 / 50 - 10  # a second of 100 bytes is two seconds of the throttle
+    assert last.end == pytest.approx(10 + (9000 / 50 + due) / 2 + LAST_SECONDS)
 
 
 def test_the_end_is_a_mean_of_what_the_last_ten_seconds_foretold() -> None:
     pace = follow([seen(0, 0), seen(4, 400), seen(8, 1600), seen(16, 1600)])
-    assert [s.end for s in pace.samples] == [None, *map(pytest.approx, (100, 50, 100))]
-    assert pace.seconds_left == pytest.approx((50 + 100) / 2 - 16)
+    ends = [end + LAST_SECONDS for end in (100, 50, 100)]
+    assert [s.end for s in pace.samples] == [None, *map(pytest.approx, ends)]
+    assert pace.seconds_left == pytest.approx((ends[1] + ends[2]) / 2 - 16)
 
 
 def test_a_new_throttle_voids_what_was_foretold() -> None:
@@ -85,7 +87,7 @@ def test_a_new_throttle_voids_what_was_foretold() -> None:
     half = seen(20.5, 2050)
     pace = go_on(before, half, Gain({3: 50}, {0: 50}), 50)
     assert pace.rate == 50
-    assert pace.seconds_left == pytest.approx(7950 / 50)
+    assert pace.seconds_left == pytest.approx(7950 / 50 + LAST_SECONDS)
     assert pace.bytes_per_second == 100
 
 
@@ -161,10 +163,59 @@ def test_all_that_is_done_leaves_no_time() -> None:
     assert pace.samples[-1].end == 21
 
 
+B, C = (TopicPartition("t", 1), 4), (TopicPartition("t", 2), 4)
+
+
+def batch(at: float, left: dict[Move, int], copied: dict[Move, int]) -> Look:
+    """Look at moves from broker 0, those of `copied` on their way."""
+    flights = {move: Flight(count, 0, "", 0.0) for move, count in copied.items()}
+    return Look(at, left, flights, dict.fromkeys(left, 0))
+
+
+def test_the_batch_under_way_comes_before_what_waits() -> None:
+    # Broker 0 sends all, 3 and 4 receive: side by side in the batch, one after the other with it.
+    sizes = {A: 1000, B: 400, C: 3000}
+    pace = begin("uid", "plan", batch(0, sizes, {}), 0, None)
+    pace = go_on(pace, batch(10, sizes, {A: 500, B: 500 - 100}), Gain({3: 500, 4: 400}), None)
+    assert pace.batch == Batch(0, 1400)
+    assert pace.samples[-1].end == pytest.approx(10 + (500 + 3000) / 90 + LAST_SECONDS)
+
+
+def test_a_batch_begins_at_the_last_look_before_it() -> None:
+    sizes = {A: 1000, B: 400}
+    pace = begin("uid", "plan", batch(5, sizes, {A: 100}), 0, 1000)
+    assert pace.batch == Batch(5, 900)
+    pace = go_on(pace, batch(6, sizes, {A: 200}), Gain({3: 100}), 1000)
+    assert pace.batch == Batch(5, 900)
+    pace = go_on(pace, batch(7, {B: 400}, {}), Gain({3: 800}), 1000)
+    assert pace.batch == Batch(5, 900)
+    pace = go_on(pace, batch(8, {B: 400}, {B: 300}), Gain({4: 300}), 1000)
+    assert pace.batch == Batch(7, 400)
+
+
+def test_a_move_that_was_done_before_begins_where_it_is_found() -> None:
+    pace = begin("uid", "plan", batch(0, {A: 1000}, {}), 0, 1000)
+    pace = go_on(pace, batch(1, {A: 1000, B: 400}, {A: 0, B: 0}), Gain(), 1000)
+    assert pace.batch == Batch(0, 1000)
+
+
+def test_a_new_throttle_counts_from_now() -> None:
+    pace = begin("uid", "plan", batch(0, {A: 1000}, {A: 0}), 0, 1000)
+    pace = go_on(pace, batch(1, {A: 1000}, {A: 200}), Gain({3: 200}), 500)
+    assert pace.batch == Batch(1, 800)
+
+
+def test_what_a_gap_had_sent_at_once_is_half_paid_for_by_waiting() -> None:
+    pace = begin("uid", "plan", batch(0, {A: 1000}, {A: 0}), 0, 100)
+    pace = go_on(pace, batch(4, {A: 1000}, {A: 800}), Gain({3: 800}), 100)
+    # At the throttle it has 6 s to go since it began, at the same rate 2 s from now.
+    assert pace.samples[-1].end == pytest.approx(4 + (6 + 2) / 2 + LAST_SECONDS)
+
+
 def test_the_busiest_broker_counts_in_either_direction() -> None:
     b, c = (TopicPartition("t", 1), 4), (TopicPartition("t", 2), 4)
     now = Look(0, {A: 100, b: 50, c: 60}, {A: Flight(40, 0, "", 0)}, {A: 0, b: 0, c: 1})
-    assert load(now) == {
+    assert load(now.left, now) == {
         ("receive", 3): 60,
         ("receive", 4): 110,
         ("send", 0): 110,

@@ -10,7 +10,7 @@ from broker_operator.api.reassignment import ThrottleRecord
 from broker_operator.core.copying import Flight, Look
 from broker_operator.core.model import TopicPartition
 from broker_operator.core.pace import Pace, Sample
-from broker_operator.core.slowest import slowest
+from broker_operator.core.slowest import held_up, slowest
 
 MIB = 1024**2
 THROTTLE = ThrottleRecord(MIB, (0, 1, 3, 4), ("t",))
@@ -63,6 +63,16 @@ def test_who_cannot_go_on_comes_first() -> None:
     named = slowest(pace((3, flight(0)), (4, flight(900, trouble="it is gone"))), None)
     assert [tp.partition for tp, _ in named] == [1, 0]
     assert named[0][1] == "it is gone; 90% has arrived at broker 4"
+
+
+def test_what_is_held_up_is_told_once_for_each_reason() -> None:
+    stuck = flight(0, trouble="it is gone")
+    now = pace((3, stuck), (3, stuck), (4, flight(0, trouble="another")), (5, flight(0)))
+    assert held_up(now.look) == [
+        "1 partitions in flight cannot go on (t-2): another",
+        "2 partitions in flight cannot go on (t-0, t-1): it is gone",
+    ]
+    assert held_up(pace((3, flight(0))).look) == []
 
 
 def test_a_byte_less_than_all_is_not_a_hundred_percent() -> None:

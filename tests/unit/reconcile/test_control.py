@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.api.reassignment import State
+from broker_operator.core.model import TopicPartition
+from broker_operator.core.promises import Breach
+from broker_operator.reconcile.steps import move
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
@@ -368,3 +371,150 @@ async def test_a_plan_that_was_lost_cannot_be_taken_back() -> None:
     change(world, "demo-1", undo=True)
     await world.settle()
     assert world.condition("Stalled") == ("True", "PlanLost")
+
+
+async def test_an_undo_that_cannot_be_holds_up_nobody_else() -> None:
+    world = await filled_world(4)
+    world.scale(3)
+    await world.settle()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert "delete demo-1" in world.message("Stalled")
+    ask(world, "mine", evacuate=[0])
+    await world.settle()
+    assert found(world, "mine").succeeded
+    assert found(world, "demo-1").status["blockedBy"] == [
+        "cannot be undone, for others came after it: undo the last one first"
+    ]
+    assert world.condition("Stalled") is None
+    world.scale(4)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_what_shall_be_undone_submits_nothing_more_even_if_that_must_wait() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    change(world, "demo-1", undo=True)
+    world.kafka.ensemble_down = True
+    await world.one_pass()
+    world.kafka.ensemble_down = False
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    moved = len(world.kafka.moved)
+    await world.settle()
+    assert {m.broker for m in world.kafka.moved[moved:]} <= {0, 1, 2}
+    assert world.load()[3] == 0
+
+
+async def test_an_undo_does_not_wait_for_the_broker_that_died() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    change(world, "demo-1", undo=True)
+    await world.until(lambda: not world.in_flight())
+    assert world.assignment() == before
+
+
+async def test_an_undo_waits_for_no_approval() -> None:
+    world = await waiting_world()
+    change(world, "demo-1", approvedPlan=found(world, "demo-1").plan_hash)
+    await world.settle()
+    assert world.load()[3] > 0
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-2").succeeded
+    assert world.load()[3] == 0
+
+
+async def test_approval_that_is_not_asked_for_any_more_is_not_waited_for() -> None:
+    world = await waiting_world()
+    world.edit(lambda spec: spec["reassignment"].update(approval="Automatic"))
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert told(world, "demo-1", "Approved") == "the cluster asks for no approval"
+
+
+async def test_the_spec_goes_before_a_request_that_has_started_and_that_goes_on_later() -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    world.kafka.complete_after = None
+    ask(world, "mine", evacuate=[0])
+    await world.until(lambda: bool(world.in_flight()))
+    world.scale(3)
+    await world.one_pass()
+    world.kafka.complete()
+    await world.until(lambda: bool(world.in_flight()))
+    assert world.status["reassignment"]["name"] == "demo-1"
+    assert world.status["reassignment"]["queued"] == ["mine"]
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert found(world, "mine").succeeded
+    assert world.load()[0] == 0
+    assert not world.throttled()
+
+
+async def test_a_scaling_that_is_refused_keeps_no_user_waiting() -> None:
+    world = await filled_world(3)
+    world.scale(1)
+    await world.settle()
+    assert world.condition("Stalled") == ("True", "ReplicationFactorTooHigh")
+    ask(world, "mine", topics=["orders"], replicationFactor=1)
+    await world.settle()
+    assert found(world, "mine").state is State.REFUSED, "it is answered"
+    assert "on brokers that are removed or dead" in told(world, "mine")
+
+
+async def test_the_last_decision_outlives_the_history() -> None:
+    world = await filled_world(3, reassignment={"history": 1})
+    before = world.assignment()
+    world.scale(4)
+    await world.settle()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert world.assignment() == before
+    for name in ("one", "two", "three"):
+        ask(world, name, topics=["orders"])
+        await world.settle()
+    assert [r.name for r in world.reassignments() if not r.requested] == ["demo-2"]
+    assert [r.name for r in world.reassignments() if r.requested] == ["three"]
+    assert all(3 not in r for (t, _), r in world.assignment().items() if t != "orders")
+
+
+async def test_a_reassignment_of_a_paused_cluster_shows_as_paused() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.edit(lambda spec: spec.update(paused=True))
+    await world.one_pass()
+    assert found(world, "demo-1").state is State.PAUSED
+    assert world.status["reassignment"]["state"] == "Paused"
+
+
+async def test_a_broken_promise_stops_the_moves_and_takes_the_throttle_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.scale(4)
+    await world.until(lambda: world.load()[3] > 0)
+    breach = Breach(TopicPartition("orders", 0), "after its move, 1 replica instead of 2")
+    with monkeypatch.context() as patch:
+        patch.setattr(move, "breaches_of_state", lambda *_: [breach])
+        await world.settle()
+        stopped = world.assignment()
+        assert world.condition("Stalled") == ("True", "PromiseBroken")
+        assert "orders-0: after its move" in world.message("Stalled")
+        assert found(world, "demo-1").state is State.STALLED
+        assert not world.throttled()
+        assert not world.in_flight()
+        assert 0 < world.load()[3] < 6
+    await world.settle()
+    assert world.assignment() != stopped
+    world.assert_at_rest(0, 1, 2, 3)

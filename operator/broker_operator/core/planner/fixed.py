@@ -38,7 +38,7 @@ def plan_back(request: PlanRequest, former: Assignment, allowed: frozenset[Broke
             "BrokerGone",
             f"{len(lost)} replicas were on broker {name_some(brokers)}, which is "
             f"not there any more ({name_some(tp for tp, _ in lost)}); bring it back, or "
-            "change spec.replicas instead",
+            "set spec.replicas so that it is",
         )
     kept = request.targets | allowed
     pinned = {

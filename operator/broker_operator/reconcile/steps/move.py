@@ -79,10 +79,13 @@ async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
     left = scope.diagnosis.left
     if left is not None and left.done:
         return None
-    if not active.paused and record.approved(scope, active):
+    if not active.undo and not active.paused and record.approved(scope, active):
         return None
     if throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
+    if active.undo:
+        message = f"{active.name} shall be undone: nothing more of it is submitted"
+        return Blocked("Undoing", message, stalled=False)
     if active.paused:
         message = (
             f"{active.name} is paused, and nothing of it in flight; to go on: kubectl brokers "
@@ -141,7 +144,7 @@ def _obstacle(scope: Scope) -> Outcome | None:
 
 async def _breach(
     scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment
-) -> Blocked | None:
+) -> Outcome | None:
     """Hold what has landed, and what would go next, against what every reassignment promises."""
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
@@ -158,6 +161,8 @@ async def _breach(
     verdict = judge(breaches)
     if verdict is None:
         return None
+    if verdict.stalled and throttle.pending(scope, active):
+        return await throttle.sweep(scope, active)  # it may be long until a person comes
     return Blocked(verdict.reason, verdict.message, stalled=verdict.stalled, seconds=2.0)
 
 

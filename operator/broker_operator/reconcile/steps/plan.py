@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
-from broker_operator.core.fit import misfit
+from broker_operator.core.fit import changes, misfit
 from broker_operator.core.lifecycle import held_back
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
-from broker_operator.reconcile.outcome import DONE, Blocked, Outcome
+from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
 from broker_operator.reconcile.steps import record, throttle, undo
 from broker_operator.reconcile.steps.draft import Draft, draft
 
@@ -27,26 +27,38 @@ async def make(scope: Scope) -> Outcome:
     """See that the Reassignment whose turn it is has a plan that fits, and make one if needed."""
     if (outcome := await _end_older(scope)) is not None:
         return outcome
+    undone, blocked = undo.wanted(scope), None
+    if undone is not None:
+        view = _view(scope, everybody=False)
+        outcome = view if isinstance(view, Blocked) else await undo.begin(scope, undone, *view)
+        if not (isinstance(outcome, Blocked) and undone.finished):
+            return outcome
+        blocked = outcome  # what has ended holds nobody up, even if it cannot be taken back
+    outcome = await _go_on(scope)
+    return blocked if blocked is not None and isinstance(outcome, Done) else outcome
+
+
+async def _go_on(scope: Scope) -> Outcome:
     active, cause = scope.facts.active, _cause(scope)
-    if active is not None and active.requested and not active.started and cause is not None:
-        active = None  # what the spec asks for goes first
-    undone = undo.wanted(scope)
-    if active is None and cause is None and undone is None:
+    # What the spec asks for goes before what users ask for, as soon as nothing is in flight.
+    first = active is not None and active.requested and cause is not None
+    if active is None and cause is None:
         return _held_back(scope)
-    if undone is None and active is not None and fits(scope, active):
+    if active is not None and not first and fits(scope, active):
         return DONE
     view = _view(scope)
     if isinstance(view, Blocked):
         return view
-    if undone is not None:
-        return await undo.begin(scope, undone, *view)
     if scope.diagnosis.ours:
         back = active is not None and undo.reverses(scope, active)
         return await undo.land(scope, active, view[1], back=back)
     if active is not None and throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
-    if active is None:
-        return await _begin(scope, cause or Cause.REBALANCE, *view)
+    if active is None or first:
+        outcome = await _begin(scope, cause or Cause.REBALANCE, *view)
+        if active is None or not isinstance(outcome, Blocked) or fits(scope, active):
+            return outcome
+        # What the spec asks for cannot be had now: that is no reason to keep users waiting.
     return await _plan_anew(scope, active, *view)
 
 
@@ -62,18 +74,24 @@ def _unfit(scope: Scope, active: Reassignment) -> str:
         return "the Reassignment was deleted"
     if not active.requested and active.brokers != desired:
         return f"the brokers that are desired are {name_some(sorted(desired))} now"
-    if active.requested and not active.plan_brokers <= desired:
-        return f"broker {name_some(sorted(active.plan_brokers - desired))} shall leave"
     if plan is None:
         return "it has no plan yet"
     if isinstance(plan, Unknown):
         return plan.reason
+    if active.requested and (leaving := _receivers(plan) - desired):
+        return f"broker {name_some(sorted(leaving))} shall leave"
     if isinstance(ensemble, Unknown):
         return ""
-    holders = desired if active.topics else desired - active.evacuate
+    emptied = active.evacuate.union((active.replace or ())[:1])
+    holders = desired if active.topics else desired - emptied
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
     return misfit(plan, ensemble, holders, started=bool(active.started))
+
+
+def _receivers(plan: StoredPlan) -> frozenset[int]:
+    """Return the brokers to which a plan moves anything."""
+    return frozenset(b for _, old, new in changes(plan) for b in set(new).difference(old))
 
 
 def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
@@ -149,14 +167,18 @@ def _balanced_over(scope: Scope) -> frozenset[int] | None:
     return newest.brokers if newest is not None and newest.succeeded else None
 
 
-def _view(scope: Scope) -> tuple[Ensemble, KafkaView] | Blocked:
-    """Return what a plan needs to know, or why it cannot be made now."""
+def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView] | Blocked:
+    """Return what a plan needs to know, or why it cannot be made now.
+
+    `everybody`: all desired brokers must be there. Who takes moves back need not wait for them: a
+    broker that died may be the reason.
+    """
     ensemble, kafka, diagnosis = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis
     if isinstance(ensemble, Unknown):
         return Blocked("ZooKeeperUnreachable", f"cannot plan: {ensemble.reason}", stalled=False)
     if isinstance(kafka, Unknown):
         return Blocked("KafkaUnreachable", f"cannot plan: {kafka.reason}", stalled=False)
-    if diagnosis.missing:
+    if everybody and diagnosis.missing:
         missing = name_some(sorted(diagnosis.missing))
         message = f"partitions move once broker {missing} is registered"
         return Blocked("BrokersNotReady", message, stalled=False)

@@ -148,15 +148,25 @@ async def update(
 
 def approved(scope: Scope, active: Reassignment) -> bool:
     """Whether its plan may be carried out."""
-    if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
+    if _needs_none(scope, active):
         return True
     return bool(active.plan_hash) and active.approved_plan == active.plan_hash
+
+
+def _needs_none(scope: Scope, active: Reassignment) -> str:
+    """Say why its plan needs no approval; empty if it needs one."""
+    if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
+        return "the cluster asks for no approval"
+    undone = scope.facts.undoing
+    if active.cause is Cause.UNDO and undone is not None and undone.undo:
+        return f"whoever has set spec.undo of {undone.name} has decided"
+    return ""
 
 
 def approval(
     scope: Scope, active: Reassignment, plan_hash: str = "", changed: str = ""
 ) -> Condition | None:
-    """Return the Approved condition for a plan, None where approval is not asked for.
+    """Return the Approved condition for a plan, None where approval was never asked for.
 
     Args:
         scope: This pass.
@@ -165,16 +175,15 @@ def approval(
         changed: Why the former plan does not fit any more.
     """
     new_hash = plan_hash or active.plan_hash
-    if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
-        return None
+    asked = [c for c in active.status.get("conditions") or () if c["type"] == lifecycle.APPROVED]
+    if why := _needs_none(scope, active):
+        if not asked:
+            return None
+        return Condition(lifecycle.APPROVED, status=True, reason="NotRequired", message=why)
     if active.approved_plan == new_hash:
         message = f"plan {new_hash} is approved"
         return Condition(lifecycle.APPROVED, status=True, reason="Approved", message=message)
-    voided = [
-        c
-        for c in active.status.get("conditions") or ()
-        if c["type"] == lifecycle.APPROVED and c["reason"] == PLAN_CHANGED
-    ]
+    voided = [c for c in asked if c["reason"] == PLAN_CHANGED]
     if not plan_hash and voided:
         message = voided[0]["message"]
         return Condition(lifecycle.APPROVED, status=False, reason=PLAN_CHANGED, message=message)

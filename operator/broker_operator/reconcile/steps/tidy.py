@@ -17,7 +17,9 @@ async def history(scope: Scope) -> Outcome:
     """Release finished Reassignments and delete the oldest beyond `reassignment.history`."""
     over = [r for r in scope.facts.reassignments if r.finished or r.deleting]
     keep = scope.facts.cluster.spec.reassignment.history
-    beyond = [r for r in over if not r.deleting][:-keep]
+    ended = sorted((r for r in over if not r.deleting), key=lambda r: (r.ended, r.number))
+    # The newest of our own tells what was decided on these brokers last: see lifecycle.held_back.
+    beyond = [r for r in ended[:-keep] if r not in scope.facts.own[-1:]]
     for old in over:
         if SWEEP_FINALIZER not in old.finalizers:
             continue

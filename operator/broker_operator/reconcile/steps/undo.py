@@ -48,12 +48,15 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
         return Blocked(
             "PlanLost",
             f"{old.name} cannot be undone: where its partitions were stands in its plan, and "
-            f"{why}; set spec.replicas instead, or create a Reassignment",
+            f"{why}; set spec.replicas instead, or create a Reassignment, and delete {old.name}",
         )
     try:
         found = await draft(scope, ensemble, kafka, back(scope, former))
     except PlanRefusedError as refusal:
-        return Blocked(refusal.reason, refusal.message, seconds=10.0)
+        message = f"{old.name} cannot be undone: {refusal.message}"
+        if old.finished:
+            message += f"; to forget it, delete {old.name}"
+        return Blocked(refusal.reason, message, seconds=10.0)
     if isinstance(found, Blocked):
         return found
     if not found.plan.changes:

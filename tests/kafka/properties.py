@@ -1,0 +1,49 @@
+"""Configurations of the servers that tests run."""
+
+LOG4J = """\
+log4j.rootLogger=INFO, stdout
+log4j.appender.stdout=org.apache.log4j.ConsoleAppender
+log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
+log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %c %m%n
+"""
+
+ZOOKEEPER = """\
+tickTime=500
+dataDir={folder}
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+maxClientCnxns=0
+"""
+
+# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores.
+BROKER = """\
+broker.id={id}
+zookeeper.connect={connect}
+zookeeper.session.timeout.ms=6000
+listeners={listeners}
+advertised.listeners={advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,NAMED:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}
+num.network.threads=1
+num.io.threads=2
+background.threads=2
+num.recovery.threads.per.data.dir=1
+log.cleaner.dedupe.buffer.size=2097152
+log.cleaner.io.buffer.size=65536
+log.index.size.max.bytes=65536
+log.segment.bytes=1048576
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+replica.lag.time.max.ms=5000
+replica.fetch.wait.max.ms=100
+auto.leader.rebalance.enable=false
+auto.create.topics.enable=false
+controlled.shutdown.retry.backoff.ms=500
+delete.topic.enable=true
+"""

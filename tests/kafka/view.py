@@ -1,0 +1,84 @@
+"""A live cluster as its znodes show it, read without any code of the operator's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tests.kafka.nodes import Nodes
+from tests.kafka.processes import wait_until
+
+if TYPE_CHECKING:
+    from tests.kafka.cluster import KafkaCluster
+
+REQUEST = "/admin/reassign_partitions"
+TOPICS, BROKERS = "/brokers/topics", "/brokers/ids"
+
+
+class View:
+    """What is in the znodes of a Kafka cluster, and the hands to put something there."""
+
+    def __init__(self, zookeeper: str) -> None:
+        self.nodes = Nodes(zookeeper, "/kafka")
+
+    def close(self) -> None:
+        self.nodes.close()
+
+    def brokers(self) -> set[int]:
+        """Registered broker ids."""
+        return {int(name) for name in self.nodes.children(BROKERS)}
+
+    def controller(self) -> int | None:
+        """The active controller, None while there is none."""
+        found = self.nodes.json("/controller")
+        return None if found is None else int(found["brokerid"])
+
+    def topics(self) -> dict[str, dict[str, Any]]:
+        """Content of each topic's znode."""
+        found = {name: self.nodes.json(f"{TOPICS}/{name}") for name in self.nodes.children(TOPICS)}
+        return {name: content for name, content in found.items() if content is not None}
+
+    def assignment(self) -> dict[tuple[str, int], list[int]]:
+        """Replicas of every partition, those being added and removed included."""
+        return {
+            (topic, int(number)): replicas
+            for topic, content in self.topics().items()
+            for number, replicas in content["partitions"].items()
+        }
+
+    def load(self) -> Counter[int]:
+        """Replicas per broker."""
+        return Counter(b for replicas in self.assignment().values() for b in replicas)
+
+    def in_flight(self) -> set[tuple[str, int]]:
+        """Partitions that the controller is moving."""
+        return {
+            (topic, int(number))
+            for topic, content in self.topics().items()
+            for key in ("adding_replicas", "removing_replicas")
+            for number in content.get(key, {})
+        }
+
+    def requested(self) -> bytes | None:
+        """Content of `/admin/reassign_partitions`, None if it is not there."""
+        return self.nodes.get(REQUEST)[0] if self.nodes.exists(REQUEST) else None
+
+    def throttles(self) -> dict[str, dict[str, str]]:
+        """Replication throttles by the entity that has one, `brokers/1` or `topics/orders`."""
+        found = {}
+        for kind in ("brokers", "topics"):
+            for name in self.nodes.children(f"/config/{kind}"):
+                config = (self.nodes.json(f"/config/{kind}/{name}") or {}).get("config", {})
+                if throttled := {k: v for k, v in config.items() if "replication.throttled" in k}:
+                    found[f"{kind}/{name}"] = throttled
+        return found
+
+    def await_gone(self, broker: int) -> None:
+        """Wait until a broker that was killed is no longer registered."""
+        wait_until(lambda: broker not in self.brokers(), f"broker {broker} is unregistered")
+
+    def clean(self, cluster: KafkaCluster) -> None:
+        """Delete every topic, for the next test."""
+        for topic in self.topics():
+            cluster.delete_topic(topic)
+        wait_until(lambda: not self.topics(), "every topic is deleted")
