@@ -248,6 +248,18 @@ async def test_a_request_deleted_in_mid_move_ends_where_it_is() -> None:
     assert not world.in_flight()
 
 
+async def test_a_request_that_waits_can_be_withdrawn_at_once() -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    world.kafka.complete_after = None
+    ask(world, "first", evacuate=[3])
+    ask(world, "second")
+    await world.until(lambda: bool(world.in_flight()))
+    world.kube.remove("Reassignment", NAMESPACE, "second")
+    await world.one_pass()
+    assert [r.name for r in world.reassignments()] == ["first"]
+    assert world.in_flight()
+
+
 async def test_a_paused_reassignment_lets_land_what_flies_and_submits_nothing_more() -> None:
     world = await filled_world(3, reassignment=SLOW)
     world.kafka.complete_after = None

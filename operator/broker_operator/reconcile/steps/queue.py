@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker_operator.api.reassignment import State
+from broker_operator.api.reassignment import SWEEP_FINALIZER, State
 from broker_operator.core.model import Unknown
 from broker_operator.core.render import reassignment as render
 from broker_operator.core.requests import objection
@@ -25,6 +25,14 @@ async def admit(scope: Scope) -> Outcome:
     facts = scope.facts
     for intruder in facts.intruders:
         return await record.end(scope, intruder, State.REFUSED, CAUSE_RESERVED, warning=True)
+    for request in facts.reassignments:
+        untouched = request.deleting and not request.started and request.throttle is None
+        if untouched and SWEEP_FINALIZER in request.finalizers:
+            # It has set nothing that must be swept, so its user need not wait for its turn.
+            rest = [f for f in request.finalizers if f != SWEEP_FINALIZER]
+            scope.touched.add(request.uid)
+            await scope.kube.set_finalizers(dict(request.body), rest)
+            return Wait("Withdrawn", f"Reassignment {request.name} is withdrawn")
     waiting = [r for r in facts.queue if r.requested and not r.started and not r.deleting]
     for request in waiting:
         if not request.owner:
