@@ -88,13 +88,13 @@ async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
         return Blocked("Undoing", message, stalled=False)
     if active.paused:
         message = (
-            f"{active.name} is paused, and nothing of it in flight; to go on: kubectl brokers "
-            "resume, or set its spec.paused to false"
+            f"{active.name} is paused, and nothing of it is in flight; to go on, set its "
+            f"spec.paused to false: {record.patch(active, paused=False)}"
         )
         return Blocked("ReassignmentPaused", message, stalled=False, seconds=30.0)
     message = (
-        f"plan {active.plan_hash} of {active.name} waits for approval: kubectl brokers approve, "
-        f"or set its spec.approvedPlan to {active.plan_hash}"
+        f"plan {active.plan_hash} of {active.name} waits for approval: "
+        f"{record.patch(active, approvedPlan=active.plan_hash)}"
     )
     return Blocked("AwaitingApproval", message, stalled=False, seconds=30.0)
 

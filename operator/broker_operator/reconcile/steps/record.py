@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from broker_operator.api.conditions import Condition, merge_conditions
@@ -153,6 +154,13 @@ def approved(scope: Scope, active: Reassignment) -> bool:
     return bool(active.plan_hash) and active.approved_plan == active.plan_hash
 
 
+def patch(reassignment: Reassignment, **spec: Any) -> str:
+    """Return the command with which a person sets fields of a Reassignment's spec."""
+    namespace = reassignment.body["metadata"]["namespace"]
+    change = json.dumps({"spec": spec}, separators=(",", ":"))
+    return f"kubectl patch ra {reassignment.name} -n {namespace} --type merge -p '{change}'"
+
+
 def _needs_none(scope: Scope, active: Reassignment) -> str:
     """Say why its plan needs no approval; empty if it needs one."""
     if scope.facts.cluster.spec.reassignment.approval is Approval.AUTOMATIC:
@@ -187,7 +195,7 @@ def approval(
     if not plan_hash and voided:
         message = voided[0]["message"]
         return Condition(lifecycle.APPROVED, status=False, reason=PLAN_CHANGED, message=message)
-    way = f"approve plan {new_hash}: kubectl brokers approve, or set spec.approvedPlan to it"
+    way = f"to approve plan {new_hash}: {patch(active, approvedPlan=new_hash)}"
     if active.approved_plan and changed:
         message = f"plan {active.approved_plan} was approved, but {changed}; {way}"
         return Condition(lifecycle.APPROVED, status=False, reason=PLAN_CHANGED, message=message)
