@@ -100,10 +100,11 @@ class Brokers:
         return next(found, {})
 
     def reassignments(self) -> list[dict[str, Any]]:
-        """Return its Reassignments, oldest first."""
+        """Return the Reassignments that the operator has made for it, oldest first."""
         label = f"broker-operator.dev/cluster={self.name}"
         items: list[dict[str, Any]] = self.env.get("ra", "-n", self.namespace, "-l", label)["items"]
-        return sorted(items, key=lambda ra: int(ra["metadata"]["name"].rpartition("-")[2]))
+        own = [ra for ra in items if ra["spec"]["cause"] != "Requested"]
+        return sorted(own, key=lambda ra: int(ra["metadata"]["name"].rpartition("-")[2]))
 
     def unfinished(self) -> dict[str, Any] | None:
         """Return the Reassignment under way, if any."""
