@@ -1,3 +1,11 @@
+"""What all suites share: how Hypothesis runs, and the seed of what is left to chance."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How fast an example is drawn or run depends on what else the machine does: speed is measured in
@@ -6,3 +14,17 @@ settings.register_profile(
     "correctness", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("correctness")
+
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+"""Of every choice that a test leaves to chance; $SEED repeats a run."""
+
+
+def pytest_report_header() -> str:
+    """Name the seed, so that a failure can be had again."""
+    return f"seed: {SEED} (SEED={SEED} repeats it)"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Choices of one test: the same for the same seed, whatever other tests run."""
+    return random.Random(f"{SEED} {request.node.nodeid}")  # noqa: S311 - nothing secret

@@ -278,4 +278,5 @@ def test_category_lists_both_kinds(kubectl: Kubectl, namespace: str) -> None:
         "brokercluster.broker-operator.dev/orders",
         "brokercluster.broker-operator.dev/racks",
         "reassignment.broker-operator.dev/orders-1",
+        "reassignment.broker-operator.dev/undone",
     }

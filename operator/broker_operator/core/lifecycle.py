@@ -85,6 +85,22 @@ def held_back(reassignments: Sequence[Reassignment], desired: frozenset[int]) ->
     return ""
 
 
+def balanced_over(
+    recorded: Sequence[int] | None, reassignments: Sequence[Reassignment]
+) -> frozenset[int] | None:
+    """Return the brokers over which the replicas were last known to be balanced, None if unknown.
+
+    Args:
+        recorded: What the cluster's status says. It goes before what a Reassignment of the
+            operator says: brokers may have left since without one, for they held nothing.
+        reassignments: All of the cluster's.
+    """
+    if recorded:
+        return frozenset(recorded)
+    own = [r for r in reassignments if not r.requested]
+    return own[-1].brokers if own and own[-1].succeeded else None
+
+
 def conditions(
     reassignment: Reassignment,
     state: State,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from broker_operator.api.conditions import Condition, merge_conditions, was_set
 from broker_operator.api.reassignment import State
 from broker_operator.core import naming
+from broker_operator.core.lifecycle import balanced_over
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.text import name_some
 
@@ -99,12 +100,12 @@ def _found_cluster_id(facts: Facts, diagnosis: Diagnosis) -> str:
 def _balanced_brokers(
     facts: Facts, diagnosis: Diagnosis, *, balanced: bool
 ) -> list[BrokerId] | None:
-    newest = facts.own[-1] if facts.own else None
     if facts.active is not None and not facts.active.requested:
         return None
-    if balanced or (newest and newest.succeeded and newest.brokers == diagnosis.desired):
+    if balanced:
         return sorted(diagnosis.desired)
-    return facts.status.get("balancedBrokers")
+    known = balanced_over(facts.status.get("balancedBrokers"), facts.reassignments)
+    return None if known is None else sorted(known)
 
 
 def _conditions(facts: Facts, diagnosis: Diagnosis, findings: list[Finding]) -> list[Condition]:

@@ -234,6 +234,22 @@ async def test_the_spec_goes_before_what_users_ask_for() -> None:
     assert world.load()[0] == 0
 
 
+async def test_a_broker_that_left_empty_is_filled_when_it_comes_again() -> None:
+    """It went without a Reassignment, so the last of the operator's own still names it."""
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    ask(world, "mine", evacuate=[3])
+    await world.settle()
+    world.scale(3)
+    await world.settle()
+    assert world.removed == [3]
+    assert len(world.reassignments()) == 2
+    world.scale(4)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
 async def test_a_request_deleted_in_mid_move_ends_where_it_is() -> None:
     world = await filled_world(4, reassignment=SLOW)
     world.kafka.complete_after = None

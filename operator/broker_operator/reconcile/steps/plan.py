@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.fit import changes, misfit
-from broker_operator.core.lifecycle import held_back
+from broker_operator.core.lifecycle import balanced_over, held_back
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
 from broker_operator.core.requests import plan_request
@@ -137,7 +137,8 @@ def _cause(scope: Scope) -> Cause | None:
         return Cause.SCALE_DOWN
     if diagnosis.replicas is None:
         return None
-    balanced = _balanced_over(scope)
+    facts = scope.facts
+    balanced = balanced_over(facts.status.get("balancedBrokers"), facts.reassignments)
     if balanced is not None:
         if balanced == diagnosis.desired:
             scope.balanced = True
@@ -145,7 +146,7 @@ def _cause(scope: Scope) -> Cause | None:
         return Cause.SCALE_UP if diagnosis.desired - balanced else Cause.REBALANCE
     # Nothing is recorded. Moving data that nobody asked to move would be rude: act only on a
     # reassignment that was given up half-way, or on a broker that holds nothing at all.
-    if scope.facts.own:
+    if facts.own:
         return Cause.REBALANCE
     if any(not diagnosis.replicas.get(b) for b in diagnosis.desired) and diagnosis.replicas:
         return Cause.SCALE_UP
@@ -156,15 +157,6 @@ def _cause(scope: Scope) -> Cause | None:
 def _held_back(scope: Scope) -> Outcome:
     why = held_back(scope.facts.reassignments, scope.diagnosis.desired)
     return Blocked("Undone", why, stalled=False, seconds=30.0) if why else DONE
-
-
-def _balanced_over(scope: Scope) -> frozenset[int] | None:
-    """The brokers over which the replicas were last known to be balanced."""
-    newest = scope.facts.own[-1] if scope.facts.own else None
-    recorded = scope.facts.status.get("balancedBrokers")
-    if recorded:
-        return frozenset(recorded)
-    return newest.brokers if newest is not None and newest.succeeded else None
 
 
 def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView] | Blocked:
