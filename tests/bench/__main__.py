@@ -1,4 +1,6 @@
-"""`python -m tests.bench [planner | growth | footprint]`; all, and docs/benchmarks, if none.
+"""`python -m tests.bench [planner | growth | footprint | throttle]`.
+
+Without a word: all but `throttle`, and docs/benchmarks/planner.md is written anew.
 
 Times are of this machine; what compares is what stands in one table, made in one run.
 """
@@ -10,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import footprint
+from tests.bench import footprint, throttle
 from tests.bench.planner import run
 from tests.bench.planner.shapes import CHANGES, SIZES
 from tests.bench.planner.tools import TOOLS
@@ -67,6 +69,16 @@ def growth() -> None:
 def weigh() -> None:
     """Show what the operator's code weighs once it is imported."""
     footprint.measure(Console(width=WIDTH))
+
+
+@main.command("throttle")
+@click.option("--rounds", default=2, show_default=True, help="Moves with each throttle.")
+@click.option("--megabytes", default=2500.0, show_default=True, help="Bytes on the cluster.")
+@click.option("--rate", default=500, show_default=True, help="Records a second.")
+def move(rounds: int, megabytes: float, rate: int) -> None:
+    """Move under traffic with the adaptive throttle and with the fixed default."""
+    runs = throttle.measure(Console(width=WIDTH), rounds=rounds, megabytes=megabytes, rate=rate)
+    (DOCS / "throttle.md").write_text(throttle.page(runs, megabytes=megabytes, rate=rate))
 
 
 if __name__ == "__main__":

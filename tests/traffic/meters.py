@@ -1,7 +1,17 @@
 """Pure meters: pace, latency of a window, and the time that passed without an acknowledgement."""
 
+from __future__ import annotations
+
 import math
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+BUCKET_RATIO = 1.05
+"""A bucket of latencies reaches from one power of this, in milliseconds, to the next."""
 
 
 @dataclass(slots=True)
@@ -43,14 +53,40 @@ class Latencies:
         """Note one."""
         self._values.append(seconds)
 
-    def take(self) -> dict[str, float | None]:
-        """Return p50, p99 and the maximum in milliseconds (None if there were none); start anew."""
+    def take(self) -> dict[str, Any]:
+        """Return p50, p99 and the maximum in milliseconds (None if there were none); start anew.
+
+        `counts` has how many there were in each bucket, for percentiles of a longer time: see
+        `percentile`.
+        """
         values, self._values = sorted(self._values), []
         return {
             "p50_ms": _milliseconds(values, 0.50),
             "p99_ms": _milliseconds(values, 0.99),
             "max_ms": _milliseconds(values, 1.0),
+            "counts": dict(Counter(str(_bucket(value)) for value in values)),
         }
+
+
+def percentile(counts: Iterable[Mapping[str, int]], quantile: float) -> float | None:
+    """Return a percentile in milliseconds over several windows, at most 5 % too high.
+
+    None if there was nothing in any of them.
+    """
+    whole: Counter[int] = Counter()
+    for window in counts:
+        whole.update({int(bucket): number for bucket, number in window.items()})
+    rest = math.ceil(quantile * whole.total())
+    for bucket in sorted(whole):
+        rest -= whole[bucket]
+        if rest <= 0:
+            return round(BUCKET_RATIO**bucket, 2)
+    return None
+
+
+def _bucket(seconds: float) -> int:
+    """Return the number of a latency's bucket, whose upper end is `BUCKET_RATIO` to that power."""
+    return math.ceil(math.log(max(seconds * 1000, 0.01), BUCKET_RATIO))
 
 
 def _milliseconds(ordered: list[float], quantile: float) -> float | None:

@@ -1,10 +1,12 @@
 """Pace, latency and silence."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.traffic.meters import AckClock, Latencies, Pacer
+from tests.traffic.meters import BUCKET_RATIO, AckClock, Latencies, Pacer, percentile
 
 
 @given(st.floats(1, 2000), st.lists(st.floats(0.001, 0.1), min_size=1, max_size=200))
@@ -26,8 +28,30 @@ def test_latencies_are_taken_once() -> None:
     latencies = Latencies()
     for number in range(1, 101):
         latencies.add(number / 1000)
-    assert latencies.take() == {"p50_ms": 50.0, "p99_ms": 99.0, "max_ms": 100.0}
-    assert latencies.take() == {"p50_ms": None, "p99_ms": None, "max_ms": None}
+    taken = latencies.take()
+    assert sum(taken.pop("counts").values()) == 100
+    assert taken == {"p50_ms": 50.0, "p99_ms": 99.0, "max_ms": 100.0}
+    assert latencies.take() == {"p50_ms": None, "p99_ms": None, "max_ms": None, "counts": {}}
+
+
+@given(st.lists(st.lists(st.floats(1e-5, 60)), max_size=5), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
+def test_a_percentile_over_windows_is_at_most_a_bucket_too_high(
+    windows: list[list[float]], quantile: float
+) -> None:
+    counts = []
+    for window in windows:
+        latencies = Latencies()
+        for seconds in window:
+            latencies.add(seconds)
+        counts.append(latencies.take()["counts"])
+    everything = sorted(seconds * 1000 for window in windows for seconds in window)
+    found = percentile(counts, quantile)
+    if not everything:
+        assert found is None
+        return
+    exact = everything[math.ceil(quantile * len(everything)) - 1]
+    assert found is not None
+    assert exact * 0.999 - 0.01 <= found <= exact * BUCKET_RATIO + 0.01
 
 
 def test_silence_counts_only_while_something_is_in_flight() -> None:

@@ -1,0 +1,238 @@
+"""The throttle `Adaptive` beside the fixed default, on a live cluster with producers at work.
+
+Both take turns in one run, from the same start: three brokers become four, and three again. What
+producers feel is the latency of acknowledged records, of all of them, not of a sample.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from tests.bench.planner.machine import Machine
+from tests.cluster import binaries, images
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterError
+from tests.cluster.progress import say
+from tests.e2e.brokers import Brokers, broker_cluster, finished, make_zookeeper
+from tests.e2e.environment import Environment, eventually
+from tests.traffic.meters import percentile
+from tests.traffic.pods import Traffic, TrafficOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+NAMESPACE = "broker-operator-bench"
+FIXED, ADAPTIVE = "50Mi", "Adaptive"
+TOPICS, PARTITIONS = 6, 20
+BASELINE_SECONDS = 45.0
+"""Kafka's own percentiles, by which the adaptive throttle goes, remember some minutes; a baseline
+that is much longer would only make the bench longer."""
+MOVE_SECONDS = 1200.0
+_PAGE = Path(__file__).with_name("throttle.md")
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One scaling from three brokers to four.
+
+    Attributes:
+        throttle: `spec.reassignment.throttle`.
+        seconds: From the first move to the last.
+        mebibytes: Copied.
+        before, during: p99 in milliseconds of all records acknowledged in that time.
+        highest: The highest rate that was set, in bytes per second.
+        reasons: What the adaptive throttle said, in order.
+    """
+
+    throttle: str
+    seconds: float
+    mebibytes: float
+    before: float
+    during: float
+    highest: int
+    reasons: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """How much longer producers waited during the move."""
+        return self.during / self.before
+
+
+@dataclass(slots=True)
+class Latency:
+    """Collects what the producer says of its latencies, from the follower's thread."""
+
+    counts: list[dict[str, int]] = field(default_factory=list)
+
+    def hear(self, line: dict[str, Any]) -> None:
+        """Take one line of a traffic pod."""
+        if line.get("kind") == "produce":
+            self.counts.append(line["counts"])
+
+    def take(self) -> list[dict[str, int]]:
+        """Return all windows since it was last asked."""
+        taken, self.counts = self.counts, []
+        return taken
+
+
+def measure(console: Console, *, rounds: int, megabytes: float, rate: int) -> list[Run]:
+    """Move with each throttle in turn, and print one table.
+
+    Args:
+        console: Where to.
+        rounds: How often each.
+        megabytes: 10^6 bytes on the cluster, replicas not counted.
+        rate: Records of 200 bytes a second.
+
+    Raises:
+        ClusterError: Traffic was not what it must be, so the figures are worth nothing.
+    """
+    cluster = Cluster("bench")
+    cluster.prepare()
+    archives = images.build_all()
+    cluster.up(3)
+    try:
+        cluster.load_images(list(archives.values()))
+        env = Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+        runs = _measure_on(env, rounds, megabytes, rate)
+    finally:
+        cluster.down()
+    console.print(table(runs))
+    return runs
+
+
+def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> list[Run]:
+    env.install()
+    make_zookeeper(env, NAMESPACE)
+    storage = {"size": "20Gi"}
+    env.apply(broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", storage=storage))
+    brokers, latency = Brokers(env, "bench", NAMESPACE), Latency()
+    brokers.ready(3)
+    traffic = Traffic(
+        env.kubectl,
+        env.kubeconfig,
+        NAMESPACE,
+        brokers.bootstrap,
+        options=TrafficOptions(rate=rate, program=str(binaries.kubectl())),
+        on_line=latency.hear,
+    )
+    try:
+        say(f"fill {TOPICS * PARTITIONS} partitions with {megabytes:.0f} MB")
+        sizes = {"topics": TOPICS, "partitions": PARTITIONS, "megabytes": megabytes}
+        traffic.fill(**sizes, timeout=900)  # type: ignore[arg-type]
+        traffic.start(observe=False)
+        runs = list(_turns(brokers, latency, rounds))
+        outcome, verdict = traffic.stop(timeout=300), traffic.verify(timeout=900)
+        if faults := outcome.faults(verdict):
+            raise ClusterError("; ".join(faults))
+    finally:
+        traffic.close()
+    return runs
+
+
+def _turns(brokers: Brokers, latency: Latency, rounds: int) -> Iterator[Run]:
+    for number in range(rounds):
+        # Who goes first has the colder caches: take turns in that, too.
+        order = (FIXED, ADAPTIVE) if number % 2 == 0 else (ADAPTIVE, FIXED)
+        for throttle in order:
+            brokers.patch({"reassignment": {"throttle": throttle}})
+            yield _run(brokers, latency, throttle)
+            brokers.patch({"reassignment": {"throttle": "0"}})
+            brokers.scale(3)
+            brokers.ready(3, MOVE_SECONDS)
+
+
+def _run(brokers: Brokers, latency: Latency, throttle: str) -> Run:
+    say(f"producers alone, {BASELINE_SECONDS:.0f} s")
+    known = {ra["metadata"]["name"] for ra in brokers.reassignments()}
+    # The new broker is there before anything is measured: its start is no part of a move.
+    brokers.patch({"reassignment": {"approval": "Required"}})
+    brokers.scale(4)
+
+    def planned() -> dict[str, Any] | None:
+        new = [ra for ra in brokers.reassignments() if ra["metadata"]["name"] not in known]
+        return new[0] if new and "plan" in new[0].get("status", {}) else None
+
+    name = brokers.until("a plan", planned, 240)["metadata"]["name"]
+    latency.take()
+    time.sleep(BASELINE_SECONDS)
+    before = latency.take()
+    say(f"3 -> 4 with throttle {throttle}")
+    brokers.patch({"reassignment": {"approval": "Automatic"}})
+    rates: list[int] = []
+    reasons: list[str] = []
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = brokers.env.get("ra", name, "-n", brokers.namespace)
+        told = found["status"].get("throttle") or {}
+        rates.append(told.get("bytesPerSecond", 0))
+        reason = told.get("adaptive", "")
+        if reason and reasons[-1:] != [reason]:
+            reasons.append(reason)
+        return found if finished(found) else None
+
+    moved = eventually("the move to end", ended, MOVE_SECONDS)
+    during = latency.take()
+    brokers.ready(4, MOVE_SECONDS)
+    outcome = moved["status"]["outcome"]
+    return Run(
+        throttle=throttle,
+        seconds=outcome["seconds"],
+        mebibytes=outcome["bytes"] / MIB,
+        before=percentile(before, 0.99) or 0.0,
+        during=percentile(during, 0.99) or 0.0,
+        highest=max(rates),
+        reasons=tuple(reasons),
+    )
+
+
+def table(runs: Sequence[Run]) -> Table:
+    """Return all runs, in order."""
+    shown = Table(title="3 -> 4 brokers under checked traffic")
+    for column in ("throttle", "seconds", "MiB", "highest MiB/s", "p99 before", "p99 during", "x"):
+        shown.add_column(column, justify="left" if column == "throttle" else "right")
+    for run in runs:
+        shown.add_row(*_cells(run))
+    return shown
+
+
+def page(runs: Sequence[Run], *, megabytes: float, rate: int) -> str:
+    """Return docs/benchmarks/throttle.md."""
+    machine = Machine.here()
+    kinds = {kind: [run for run in runs if run.throttle == kind] for kind in (FIXED, ADAPTIVE)}
+    times = {kind: mean(run.seconds for run in its) for kind, its in kinds.items()}
+    return Template(_PAGE.read_text()).substitute(
+        date=machine.date,
+        hardware=machine.hardware,
+        software=machine.software,
+        partitions=TOPICS * PARTITIONS,
+        megabytes=f"{megabytes:,.0f}",
+        rate=rate,
+        rows="\n".join("| " + " | ".join(_cells(run)) + " |" for run in runs),
+        share=f"{times[ADAPTIVE] / times[FIXED]:.2f}",
+        fixed=f"{mean(run.ratio for run in kinds[FIXED]):.2f}",
+        adaptive=f"{mean(run.ratio for run in kinds[ADAPTIVE]):.2f}",
+        reasons="\n".join(f"1. {reason}" for reason in kinds[ADAPTIVE][-1].reasons),
+    )
+
+
+def _cells(run: Run) -> list[str]:
+    return [
+        run.throttle,
+        f"{run.seconds:.0f}",
+        f"{run.mebibytes:,.0f}",
+        f"{run.highest / MIB:.0f}",
+        f"{run.before:.1f} ms",
+        f"{run.during:.1f} ms",
+        f"{run.ratio:.2f}",
+    ]
