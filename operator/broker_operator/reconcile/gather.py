@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.api.quantity import parse_bytes
 from broker_operator.api.reassignment import Reassignment, decode_reassignment
 from broker_operator.api.spec import InvalidSpecError, decode_cluster
 from broker_operator.core import naming
@@ -62,9 +63,11 @@ async def gather(
         children={(c["kind"], c["metadata"]["name"]): c for c in children},
         broker_sets=tuple(_broker_sets(cluster, children)),
         pods={pod.broker: pod for pod in map(_pod, filter(_is_broker, pods))},
-        claims=frozenset(
-            c["metadata"]["name"] for c in claims if "deletionTimestamp" not in c["metadata"]
-        ),
+        claims={
+            c["metadata"]["name"]: _capacity(c)
+            for c in claims
+            if "deletionTimestamp" not in c["metadata"]
+        },
         rivals=tuple(_rivals(cluster, rivals, domain)),
         reassignments=tuple(ordered),
         intruders=tuple(r for r in found if not (r.requested or r.owner or r.finished)),
@@ -110,6 +113,12 @@ def _broker_sets(cluster: BrokerCluster, children: Iterable[KubeObject]) -> Iter
             start=(spec.get("ordinals") or {}).get("start", 0),
             replicas=spec.get("replicas", 1),
         )
+
+
+def _capacity(claim: KubeObject) -> int | None:
+    """Return the bytes of a claim's volume, which may be more than was asked for; None so far."""
+    size = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return None if size is None else parse_bytes(size)
 
 
 def _is_broker(pod: KubeObject) -> bool:

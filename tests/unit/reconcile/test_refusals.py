@@ -360,7 +360,9 @@ async def test_a_drain_that_the_other_disks_cannot_take_is_refused() -> None:
     await world.settle()
     assert world.condition("Stalled") == ("True", "NotEnoughDisk")
     assert "broker 0 would be " in world.message("Stalled")
-    assert "(holds 16.1 KiB, receives " in world.message("Stalled")
+    assert "(holds 16.1 KiB, 10.3 KiB of that not its own logs, receives " in (
+        world.message("Stalled")
+    )
     assert "the limit is 85 %: add brokers, enlarge" in world.message("Stalled")
     assert world.assignment() == before
     world.kafka.usable[0] = 20_000

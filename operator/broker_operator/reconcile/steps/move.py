@@ -10,10 +10,8 @@ from broker_operator.core.diagnose import largest_sizes
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import next_batch
 from broker_operator.core.promises import (
-    Standing,
     breaches_of_batch,
     breaches_of_state,
-    changed_topics,
     judge,
 )
 from broker_operator.core.text import name_some
@@ -21,6 +19,7 @@ from broker_operator.ports import ReassignmentInProgressError
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import plan as planning
 from broker_operator.reconcile.steps import record, throttle
+from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
@@ -47,12 +46,12 @@ async def advance(scope: Scope) -> Outcome:
         return await _meanwhile(scope, active, plan) or obstacle
     if held := await _held(scope, active):
         return held
-    if not active.started:
-        return await record.start(scope, active)
     scope.memory.lagging_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
+    if not active.started:
+        return _full(scope, active, plan, kafka) or await record.start(scope, active)
     # Kafka no longer mentions a topic that is being deleted, which ZooKeeper lists until all of its
     # brokers have answered; the controller would drop each batch with it, again and again.
     batch = next_batch(
@@ -97,6 +96,18 @@ async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
         f"{record.patch(active, approvedPlan=active.plan_hash)}"
     )
     return Blocked("AwaitingApproval", message, stalled=False, seconds=30.0)
+
+
+def _full(scope: Scope, active: Reassignment, plan: StoredPlan, kafka: KafkaView) -> Blocked | None:
+    """Refuse to start what there is no room for any more: the plan may have waited for days."""
+    full = no_room(scope, plan, kafka)
+    if not full:
+        return None
+    message = (
+        f"plan {active.plan_hash} of {active.name} does not start before there is room for it: "
+        f"{full}; to give it up: {record.patch(active, undo=True)}"
+    )
+    return Blocked("NotEnoughDisk", message, seconds=10.0)
 
 
 async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
@@ -149,15 +160,8 @@ async def _breach(
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return None  # nothing is submitted then
-    topics = changed_topics(plan).intersection(kafka.leadership, ensemble.topics)
-    standing = Standing(
-        ensemble=ensemble,
-        leadership=kafka.leadership,
-        targets=scope.diagnosis.desired,
-        min_insync=await scope.admin.min_insync(sorted(topics)),
-        undo=active.cause is Cause.UNDO,
-    )
-    breaches = (*breaches_of_state(plan, standing), *breaches_of_batch(batch, plan, standing))
+    now = await standing(scope, plan, ensemble, kafka, undo=active.cause is Cause.UNDO)
+    breaches = (*breaches_of_state(plan, now), *breaches_of_batch(batch, plan, now))
     verdict = judge(breaches)
     if verdict is None:
         return None

@@ -204,7 +204,8 @@ async def _plan_anew(
         why = f"the plan of {active.undoes}, which it takes back, is gone"
         return await record.end(scope, active, State.SUPERSEDED, why, warning=True)
     try:
-        found = await draft(scope, ensemble, kafka, _maker(scope, active))
+        undoes = active.cause is Cause.UNDO
+        found = await draft(scope, ensemble, kafka, _maker(scope, active), undo=undoes)
     except PlanRefusedError as refusal:
         if active.requested:
             return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
@@ -241,7 +242,7 @@ async def _replace(
         cause = Cause.SCALE_DOWN
     elif scope.diagnosis.desired - active.brokers:
         cause = Cause.SCALE_UP
-    found = await _drafted(scope, ensemble, kafka, maker)
+    found = await _drafted(scope, ensemble, kafka, maker, undo=cause is Cause.UNDO)
     if isinstance(found, Blocked):
         return found
     if not found.plan.changes:
@@ -256,8 +257,10 @@ async def _drafted(
     ensemble: Ensemble,
     kafka: KafkaView,
     maker: Callable[[PlanRequest], Plan],
+    *,
+    undo: bool = False,
 ) -> Draft | Blocked:
     try:
-        return await draft(scope, ensemble, kafka, maker)
+        return await draft(scope, ensemble, kafka, maker, undo=undo)
     except PlanRefusedError as refusal:
         return Blocked(refusal.reason, refusal.message, seconds=10.0)
