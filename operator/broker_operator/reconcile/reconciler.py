@@ -16,7 +16,7 @@ from broker_operator.core import naming
 from broker_operator.core.diagnose import diagnose
 from broker_operator.core.status import invalid_status
 from broker_operator.ports import RejectedError, TransientError
-from broker_operator.reconcile import report
+from broker_operator.reconcile import adrift, report
 from broker_operator.reconcile.gather import gather
 from broker_operator.reconcile.outcome import Blocked, Done, Outcome, Retry, Wait
 from broker_operator.reconcile.scope import Memory, Scope, Settings
@@ -131,6 +131,10 @@ class Reconciler:
                 failures.append(error)  # the brokers of the next one may well answer
         if failures:
             raise failures[0]
+
+    async def adrift(self, namespace: str) -> None:
+        """See `adrift.tell`."""
+        await adrift.tell(self.kube, self.recorder, self.clock, namespace)
 
     async def release(self, namespace: str, name: str) -> None:
         """Take our finalizers off a deleted cluster's reassignments and close its connections.
