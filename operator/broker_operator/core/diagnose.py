@@ -63,6 +63,11 @@ class Diagnosis:
         return self.desired - (self.registered or frozenset())
 
     @property
+    def present(self) -> int:
+        """How many desired ids are registered."""
+        return len(self.desired) - len(self.missing)
+
+    @property
     def occupied(self) -> frozenset[BrokerId]:
         """Leaving brokers that still hold replicas."""
         return frozenset(b for b in self.leaving if (self.replicas or {}).get(b))

@@ -23,6 +23,12 @@ def resize(world: World, broker: int, size: str) -> None:
     )
 
 
+def blocked(world: World) -> list[str]:
+    """What holds the reassignment up, or the cluster if there is none."""
+    found: list[str] = world.status.get("reassignment", {}).get("blockedBy", [])
+    return found or [c["message"] for c in world.status.get("conditions", ())]
+
+
 async def test_an_approved_plan_does_not_start_without_room_for_it() -> None:
     """It was checked when it was made, perhaps days ago, and producers have written since."""
     world = await waiting_world()
@@ -109,3 +115,55 @@ async def test_a_plan_that_breaks_a_promise_is_refused_before_it_waits_for_appro
     assert not found(world, "mine").plan_hash
     assert world.assignment() == before
     assert world.condition("Stalled") is None
+
+
+async def test_brokers_that_are_missing_are_counted_before_and_between_batches() -> None:
+    world = await filled_world(3, reassignment={"maxMovesPerBroker": 1})
+    world.refused = {3}
+    world.scale(4)
+    said = "BrokersNotReady: 3 of 4 brokers are registered; partitions move once broker 3 is, too"
+    await world.until(lambda: said in world.memory.said)
+    world.refused.clear()
+    await world.until(lambda: bool(world.load()[3]) and not world.in_flight())
+    world.kafka.stop_broker(1)
+    await world.reconciler.run("team", "demo", world.memory)
+    said = "3 of 4 brokers are registered; no further batch before broker 1 is again"
+    assert said in blocked(world)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_who_is_behind_is_named_with_how_much() -> None:
+    world = await filled_world(3, reassignment={"maxMovesPerBroker": 1})
+    world.scale(4)
+    await world.until(lambda: bool(world.load()[3]) and not world.in_flight())
+    late = [part for _, part in world.partitions() if part.leader != 1 and 1 in part.isr]
+    for part in late:
+        part.isr.remove(1)
+    await world.one_pass()
+    (message,) = [text for text in blocked(world) if "catch up" in text]
+    assert message.startswith(f"{len(late)} partitions wait for live replicas to catch up (")
+    assert f") on broker 1 ({len(late)}); no further batch before. If that lasts, see" in message
+    for part in late:
+        part.isr.append(1)
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("who", ["ZooKeeper", "Kafka"])
+async def test_who_does_not_answer_is_named_with_where_to_look(who: str) -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    world.kafka.ensemble_down = who == "ZooKeeper"
+    world.kafka.silent = set() if who == "ZooKeeper" else set(range(4))
+    for _ in range(3):
+        await world.one_pass()
+    words, place = {
+        "ZooKeeper": ("cannot be read", "the servers in spec.zookeeper.connect run"),
+        "Kafka": ("cannot be asked", "the brokers' pods"),
+    }[who]
+    (message,) = {text for text in blocked(world) if text.startswith(who)}
+    assert f"{who} {words} (" in message
+    assert "nothing moves before it can" in message
+    assert place in message

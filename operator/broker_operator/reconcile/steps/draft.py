@@ -68,10 +68,12 @@ async def draft(
         scope.diagnosis.leaving,
     )
     if offline := _offline(found.plan, scope.diagnosis.offline or ()):
+        insync = {b for topic, number in offline for b in kafka.leadership[topic][number].isr}
+        whom = f"broker {name_some(sorted(insync))}, which is" if insync else "a broker that was"
         return Blocked(
             "OfflinePartitions",
             f"{len(offline)} partitions that must move have no leader ({name_some(offline)}); "
-            "bring a broker of their ISR back",
+            f"bring back {whom} in their ISR, or delete their topics",
             seconds=10.0,
         )
     if full := no_room(scope, found.plan, kafka):

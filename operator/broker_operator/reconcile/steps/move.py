@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from broker_operator.api.reassignment import Cause
@@ -18,7 +19,7 @@ from broker_operator.core.text import name_some
 from broker_operator.ports import ReassignmentInProgressError
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import plan as planning
-from broker_operator.reconcile.steps import record, throttle
+from broker_operator.reconcile.steps import record, throttle, unreachable
 from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _obstacle(scope: Scope) -> Outcome | None:
     """Whatever forbids a new batch now."""
     diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
+        return unreachable.zookeeper(ensemble)
     if diagnosis.foreign:
         return planning.foreign(diagnosis.foreign)
     if isinstance(ensemble.requested, Unknown):
@@ -139,18 +140,35 @@ def _obstacle(scope: Scope) -> Outcome | None:
         flying = diagnosis.ours
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
     if isinstance(kafka, Unknown):
-        return Blocked("KafkaUnreachable", kafka.reason, stalled=False, seconds=2.0)
+        return unreachable.kafka(kafka)
     if diagnosis.missing:
         missing = name_some(sorted(diagnosis.missing))
-        message = f"no further batch before broker {missing} is registered again"
+        message = (
+            f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; no further "
+            f"batch before broker {missing} is again"
+        )
         return Blocked("BrokersNotReady", message, stalled=False, seconds=2.0)
     if diagnosis.lagging:
         message = (
             f"{len(diagnosis.lagging)} partitions wait for live replicas to catch up "
-            f"({name_some(diagnosis.lagging)}); no further batch before"
+            f"({name_some(diagnosis.lagging)}) on broker {_behind(scope, ensemble, kafka)}; no "
+            "further batch before. If that lasts, see the log and the disk of that broker"
         )
         return Blocked("UnderReplicated", message, stalled=False, seconds=2.0)
     return None
+
+
+def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
+    """Name the brokers that lag, with their number of partitions, most first."""
+    watched = scope.diagnosis.desired.intersection(ensemble.brokers)
+    lags = Counter(
+        broker
+        for topic, number in scope.diagnosis.lagging or ()
+        for broker in watched.intersection(ensemble.topics[topic][number].replicas)
+        if broker not in kafka.leadership[topic][number].isr
+    )
+    ordered = sorted(lags.items(), key=lambda lag: (-lag[1], lag[0]))
+    return name_some(f"{broker} ({count})" for broker, count in ordered)
 
 
 async def _breach(

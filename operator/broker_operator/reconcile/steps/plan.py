@@ -14,7 +14,7 @@ from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, ma
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
-from broker_operator.reconcile.steps import record, throttle, undo
+from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import Draft, draft
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
     return Blocked(
         "ForeignReassignment",
         f"{len(partitions)} partitions are moved by another tool ({name_some(partitions)}); "
-        "waiting for it to end",
+        "waiting for it to end. Only who started it should call it off: "
+        "kafka-reassign-partitions.sh --cancel with the JSON that it was given",
         stalled=False,
         seconds=2.0,
     )
@@ -167,12 +168,15 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
     """
     ensemble, kafka, diagnosis = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis
     if isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", f"cannot plan: {ensemble.reason}", stalled=False)
+        return unreachable.zookeeper(ensemble)
     if isinstance(kafka, Unknown):
-        return Blocked("KafkaUnreachable", f"cannot plan: {kafka.reason}", stalled=False)
+        return unreachable.kafka(kafka)
     if everybody and diagnosis.missing:
         missing = name_some(sorted(diagnosis.missing))
-        message = f"partitions move once broker {missing} is registered"
+        message = (
+            f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; partitions "
+            f"move once broker {missing} is, too"
+        )
         return Blocked("BrokersNotReady", message, stalled=False)
     if isinstance(ensemble.requested, Unknown):
         return Blocked("StuckReassignment", stuck_message(ensemble.requested))
