@@ -63,7 +63,7 @@ class Facts:
         intruders: Unfinished ones that only claim to be the operator's.
         last_number: Highest number in the name of any Reassignment that is called like ours.
         plan: The stored plan of the active reassignment; None while there is none.
-        former: The stored plan of the reassignment that `undoing` names; None while there is none.
+        former: That of the reassignment that `undoing` names, if it is another; else None.
     """
 
     cluster: BrokerCluster

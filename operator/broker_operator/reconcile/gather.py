@@ -57,6 +57,8 @@ async def gather(
     found = [r for r in map(decode_reassignment, reassignments) if _belongs(r, cluster)]
     found.sort(key=lambda r: (r.requested, r.created if r.requested else "", r.number, r.name))
     ordered = [r for r in found if r.requested or r.owner]
+    active = queue(ordered)[:1]
+    undone = [r for r in (undoing(ordered),) if r and r not in active]
     return Facts(
         cluster=cluster,
         status=status,
@@ -72,8 +74,8 @@ async def gather(
         reassignments=tuple(ordered),
         intruders=tuple(r for r in found if not (r.requested or r.owner or r.finished)),
         last_number=max((_number(body, cluster) for body in reassignments), default=0),
-        plan=await _plan(kube, queue(ordered)[:1], memory.plans),
-        former=await _plan(kube, [r for r in (undoing(ordered),) if r], memory.former_plans),
+        plan=await _plan(kube, active, memory.plans),
+        former=await _plan(kube, undone, memory.former_plans),
         ensemble=ensemble,
         kafka=await view_kafka(admin, ensemble),
     )

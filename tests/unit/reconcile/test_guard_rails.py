@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from broker_operator.api.reassignment import State
+from broker_operator.core.fit import misfit
+from broker_operator.reconcile.steps import plan
 from tests.unit.reconcile.test_control import ask, change, found, told, waiting_world
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
@@ -167,3 +169,38 @@ async def test_who_does_not_answer_is_named_with_where_to_look(who: str) -> None
     assert f"{who} {words} (" in message
     assert "nothing moves before it can" in message
     assert place in message
+
+
+async def test_whether_a_plan_fits_is_found_out_once_in_a_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be of a hundred thousand partitions."""
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    looks = 0
+
+    def looked(*args: Any, **options: Any) -> str:
+        nonlocal looks
+        looks += 1
+        return misfit(*args, **options)
+
+    monkeypatch.setattr(plan, "misfit", looked)
+    for _ in range(3):
+        await world.one_pass()
+    assert looks == 3
+
+
+async def test_the_plan_of_one_that_is_undone_is_read_once_in_a_pass() -> None:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    change(world, "demo-1", undo=True)
+    world.kube.calls.clear()
+    await world.one_pass()
+    parts = found(world, "demo-1").config_maps
+    assert [c.name for c in world.kube.calls if (c.verb, c.kind) == ("get", "ConfigMap")] == [
+        *parts
+    ]

@@ -68,7 +68,13 @@ def fits(scope: Scope, active: Reassignment) -> bool:
 
 
 def _unfit(scope: Scope, active: Reassignment) -> str:
-    """Say why the plan of a reassignment does not fit; empty if it does."""
+    """Say why the plan of a reassignment does not fit; empty if it does. Found once per pass."""
+    if active.uid not in scope.unfit:
+        scope.unfit[active.uid] = _find_unfit(scope, active)
+    return scope.unfit[active.uid]
+
+
+def _find_unfit(scope: Scope, active: Reassignment) -> str:
     plan, ensemble, desired = scope.facts.plan, scope.facts.ensemble, scope.diagnosis.desired
     if active.deleting:
         return "the Reassignment was deleted"
