@@ -79,7 +79,8 @@ async def draft(
     if full := no_room(scope, found.plan, kafka):
         raise PlanRefusedError("NotEnoughDisk", full)
     stored = StoredPlan(found.plan.origin, found.plan.target)
-    if broken := refusal(stored, await standing(scope, stored, ensemble, kafka, undo=undo)):
+    now = await standing(scope, stored, ensemble, kafka, undo=undo)
+    if broken := await asyncio.to_thread(refusal, stored, now):
         raise PlanRefusedError("PromiseBroken", broken)
     return found
 
