@@ -56,10 +56,14 @@ def _register_daemon(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> No
 
 def _register_wakes(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
     @kopf.on.event(GROUP, VERSION, "brokerclusters", registry=registry)
-    async def cluster_changed(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> None:
+    async def cluster_changed(
+        namespace: str | None, name: str, body: kopf.Body, event: kopf.RawEvent, **_: Any
+    ) -> None:
         # Our own status writes leave the generation as observed: they wake nobody.
         if body.metadata.get("generation") != body.status.get("observedGeneration"):
             loops.wake(str(namespace), name)
+        if event["type"] == "DELETED":
+            await loops.adrift(str(namespace))
 
     @kopf.on.event(GROUP, VERSION, "reassignments", registry=registry)
     async def reassignment_changed(
@@ -68,8 +72,11 @@ def _register_wakes(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> Non
         body: dict[str, Any] = dict(event["object"])
         seen = (body.get("status") or {}).get("observedGeneration")
         # Our own status writes leave the generation as observed: they wake nobody.
-        if event["type"] == "DELETED" or body["metadata"].get("generation") != seen:
-            loops.wake(str(namespace), str(spec.get("cluster", "")))
+        gone = event["type"] == "DELETED"
+        if gone or body["metadata"].get("generation") != seen:
+            served = loops.wake(str(namespace), str(spec.get("cluster", "")))
+            if not (served or gone):
+                await loops.adrift(str(namespace))
 
     @kopf.on.event("v1", "pods", labels=OURS, registry=registry)
     @kopf.on.event("apps", "v1", "statefulsets", labels=OURS, registry=registry)

@@ -26,6 +26,8 @@ FINALIZE_SECONDS = 20.0
 """A deleted cluster is let go after this long even if Kafka cannot be reached."""
 ATTEMPT_SECONDS = 10.0
 """One attempt at cleaning up takes no longer than this."""
+ADRIFT_ATTEMPTS = 10
+"""So often it is tried to say that a Reassignment has no cluster: for about half a minute."""
 STUCK_SECONDS = 300.0
 """A pass that takes longer than this is not coming back: the liveness probe says so."""
 
@@ -44,10 +46,12 @@ class ClusterLoops:
     _wakes: dict[ClusterKey, asyncio.Event] = field(default_factory=dict)
     _heartbeats: dict[ClusterKey, float] = field(default_factory=dict)
 
-    def wake(self, namespace: str, name: str) -> None:
-        """Make a cluster's loop look now; harmless if there is none."""
-        if event := self._wakes.get((namespace, name)):
+    def wake(self, namespace: str, name: str) -> bool:
+        """Make a cluster's loop look now; return whether there is one."""
+        event = self._wakes.get((namespace, name))
+        if event is not None:
             event.set()
+        return event is not None
 
     def stuck(self) -> list[str]:
         """Return the clusters whose loop has not come round for too long."""
@@ -100,6 +104,17 @@ class ClusterLoops:
                 await asyncio.sleep(min(_backoff(attempt), 5.0))
         self._heartbeats.pop(key, None)
         self.telemetry.drop(namespace, name)
+
+    async def adrift(self, namespace: str) -> None:
+        """Say in a namespace's Reassignments if there is no BrokerCluster for them. Bounded."""
+        for attempt in range(1, ADRIFT_ATTEMPTS + 1):
+            try:
+                await self.reconciler.adrift(namespace)
+            except (TransientError, RejectedError) as error:
+                log.warning("Looking for Reassignments adrift in %s: %s", namespace, error)
+                await asyncio.sleep(min(_backoff(attempt), 5.0))
+            else:
+                return
 
     async def _pass(self, key: ClusterKey, memory: Memory) -> tuple[float, bool]:
         """Make one pass; return the seconds until the next and whether it failed."""

@@ -52,6 +52,18 @@ def wait_for(brokers: Brokers, name: str, wanted: str, seconds: float = MOVE_SEC
     brokers.until(f"{name} to be {wanted}", lambda: state(brokers, name) == wanted, seconds)
 
 
+def test_a_request_that_names_no_cluster_says_so(brokers: Brokers) -> None:
+    ask(brokers, "misspelt", cluster=f"{brokers.name}-typo", evacuate=[2])
+    try:
+        wait_for(brokers, "misspelt", "NoBrokerCluster", 60)
+        told = next(c for c in look(brokers, "misspelt")["conditions"] if c["type"] == "Complete")
+        assert f"spec.cluster is '{brokers.name}-typo'" in told["message"]
+        assert brokers.name in told["message"].partition("(there is ")[2]
+    finally:
+        brokers.env.kubectl("delete", "ra", "misspelt", "-n", brokers.namespace)
+    brokers.ready(3)
+
+
 def test_nothing_moves_before_its_plan_is_approved(brokers: Brokers, traffic: Traffic) -> None:
     brokers.patch({"reassignment": {"approval": "Required"}})
     name = f"{brokers.name}-{newest_number(brokers) + 1}"

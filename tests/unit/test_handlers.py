@@ -37,9 +37,14 @@ class Loops:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, str]] = []
         self.lost: list[str] = []
+        self.served = True
 
-    def wake(self, namespace: str, name: str) -> None:
+    def wake(self, namespace: str, name: str) -> bool:
         self.calls.append(("wake", namespace, name))
+        return self.served
+
+    async def adrift(self, namespace: str) -> None:
+        self.calls.append(("adrift", namespace, ""))
 
     async def run(self, namespace: str, name: str, stopped: Any) -> None:
         assert callable(stopped)
@@ -142,8 +147,20 @@ async def test_only_what_was_not_observed_yet_wakes(
     (handler,) = watching(registry, BROKER_CLUSTERS)
     content: Any = {"metadata": metadata, "status": status}
     body = kopf.Body(content)
-    assert await handler.fn(namespace="team", name="demo", body=body) is None
-    assert bool(loops.calls) is wakes
+    event = {"type": "MODIFIED", "object": content}
+    assert await handler.fn(namespace="team", name="demo", body=body, event=event) is None
+    assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
+
+
+async def test_once_a_cluster_is_gone_its_reassignments_are_looked_at(
+    registry: kopf.OperatorRegistry, loops: Loops
+) -> None:
+    (handler,) = watching(registry, BROKER_CLUSTERS)
+    content: Any = {"metadata": {"generation": 2}, "status": {"observedGeneration": 2}}
+    event = {"type": "DELETED", "object": content}
+    body = kopf.Body(content)
+    assert await handler.fn(namespace="team", name="demo", body=body, event=event) is None
+    assert loops.calls == [("adrift", "team", "")]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +188,18 @@ async def test_only_news_of_a_reassignment_wake(
     spec = {"cluster": "demo"}
     assert await handler.fn(namespace="team", spec=spec, event=event) is None
     assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
+
+
+@pytest.mark.parametrize(("kind", "looked_at"), [("ADDED", True), (None, True), ("DELETED", False)])
+async def test_a_reassignment_that_no_loop_serves_is_looked_at(
+    registry: kopf.OperatorRegistry, loops: Loops, kind: str | None, *, looked_at: bool
+) -> None:
+    (handler,) = watching(registry, REASSIGNMENTS)
+    loops.served = False
+    event = {"type": kind, "object": {"metadata": {"generation": 1}}}
+    assert await handler.fn(namespace="team", spec={"cluster": "typo"}, event=event) is None
+    after = [("adrift", "team", "")] if looked_at else []
+    assert loops.calls == [("wake", "team", "typo"), *after]
 
 
 @pytest.mark.parametrize("resource", [PODS, STATEFUL_SETS], ids=str)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_operator import loop as loop_module
-from broker_operator.loop import MAX_BACKOFF, STUCK_SECONDS, ClusterLoops
+from broker_operator.loop import ADRIFT_ATTEMPTS, MAX_BACKOFF, STUCK_SECONDS, ClusterLoops
 from broker_operator.ports import ConflictError, RejectedError, TransientError
 from broker_operator.reconcile.reconciler import Result
 from tests.unit.reconcile.world import Clock
@@ -54,6 +54,12 @@ class Scripted:
 
     async def release(self, namespace: str, name: str) -> None:
         await self._clean("release", namespace, name)
+
+    async def adrift(self, namespace: str) -> None:
+        assert namespace == KEY[0]
+        self.cleaned.append("adrift")
+        if errors := self.cleaning["adrift"]:
+            raise errors.pop(0)
 
     async def _clean(self, what: str, namespace: str, name: str) -> None:
         assert (namespace, name) == KEY
@@ -182,8 +188,35 @@ async def test_a_wake_during_a_pass_is_not_lost() -> None:
     await stage.play(2)
 
 
-async def test_waking_nobody_is_harmless() -> None:
-    Stage(AT_REST).loops.wake("team", "nobody")
+async def test_waking_nobody_is_harmless_and_told() -> None:
+    stage = Stage(AT_REST)
+    task = stage.start()
+    await stage.reconciler.passed(1)
+    assert stage.loops.wake(*KEY)
+    assert not stage.loops.wake("team", "nobody")
+    stage.stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+    assert not stage.loops.wake(*KEY)
+
+
+@pytest.mark.parametrize(
+    ("failures", "tries"),
+    [
+        pytest.param([], 1, id="at once"),
+        pytest.param(
+            [TransientError("a"), ConflictError("b"), RejectedError("c")], 4, id="at last"
+        ),
+        pytest.param([TransientError("away")] * 99, ADRIFT_ATTEMPTS, id="never"),
+    ],
+)
+async def test_what_is_adrift_is_looked_for_again_if_that_fails(
+    backoffs: list[int], failures: list[BaseException], tries: int
+) -> None:
+    stage = Stage(AT_REST)
+    stage.reconciler.cleaning = {"adrift": [*failures]}
+    await asyncio.wait_for(stage.loops.adrift("team"), DEADLINE)
+    assert stage.reconciler.cleaned == ["adrift"] * tries
+    assert backoffs == list(range(1, 1 + min(len(failures), tries)))
 
 
 async def test_no_wait_is_longer_than_the_resync() -> None:

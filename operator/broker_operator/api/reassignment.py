@@ -29,6 +29,7 @@ class Cause(StrEnum):
 class State(StrEnum):
     """Where a Reassignment is in its life: the reason of its Complete condition."""
 
+    NO_CLUSTER = "NoBrokerCluster"  # nobody serves it, so far
     QUEUED = "Queued"
     AWAITING_APPROVAL = "AwaitingApproval"
     MOVING = "Moving"

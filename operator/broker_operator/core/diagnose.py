@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from broker_operator.core import naming
 from broker_operator.core.layout import Slot, claimed_ids, lay_out
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner.remaining import Remaining, remaining
@@ -24,7 +25,7 @@ class Diagnosis:
         slots: StatefulSets as they shall be.
         desired: Broker ids that the spec asks for.
         existing: Broker ids that a StatefulSet keeps a pod for.
-        claimed: Broker ids of ours that have a volume.
+        volumes: Bytes of the volume of each broker of ours that has one, None while not known.
         registered: Ids under `/brokers/ids`, None if unknown.
         ready: Existing brokers whose pod is ready, and that are registered as far as is known.
         replicas: Broker -> replicas that the metadata names on it (adding and removing included),
@@ -40,7 +41,7 @@ class Diagnosis:
     slots: tuple[Slot, ...]
     desired: frozenset[BrokerId]
     existing: frozenset[BrokerId]
-    claimed: frozenset[BrokerId]
+    volumes: Mapping[BrokerId, int | None]
     registered: frozenset[BrokerId] | None
     ready: frozenset[BrokerId]
     replicas: Mapping[BrokerId, int] | None
@@ -62,6 +63,11 @@ class Diagnosis:
         return self.desired - (self.registered or frozenset())
 
     @property
+    def present(self) -> int:
+        """How many desired ids are registered."""
+        return len(self.desired) - len(self.missing)
+
+    @property
     def occupied(self) -> frozenset[BrokerId]:
         """Leaving brokers that still hold replicas."""
         return frozenset(b for b in self.leaving if (self.replicas or {}).get(b))
@@ -72,7 +78,7 @@ class Diagnosis:
         An id that metadata names and that never was a broker of ours is somebody's mistake: the
         controller takes any number that it is sent.
         """
-        ids = [b for b in self.existing | (self.occupied & self.claimed) if slot.owns(b)]
+        ids = [b for b in self.existing | self.occupied.intersection(self.volumes) if slot.owns(b)]
         return max([slot.desired, *(b - slot.start + 1 for b in ids)])
 
 
@@ -80,7 +86,12 @@ def diagnose(facts: Facts) -> Diagnosis:
     """Draw every conclusion that more than one step needs."""
     slots = lay_out(facts.cluster.name, facts.cluster.spec, facts.broker_sets, facts.claims)
     names = {slot.name for slot in slots}
-    claimed = [b for owner, ids in claimed_ids(facts.claims).items() if owner in names for b in ids]
+    volumes = {
+        broker: facts.claims[naming.claim(owner, broker)]
+        for owner, ids in claimed_ids(facts.claims).items()
+        if owner in names
+        for broker in ids
+    }
     ensemble = facts.ensemble if isinstance(facts.ensemble, Ensemble) else None
     ours, foreign = _in_flight(facts, ensemble)
     desired = frozenset(b for slot in slots for b in slot.ids)
@@ -91,7 +102,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         slots=slots,
         desired=desired,
         existing=existing,
-        claimed=frozenset(claimed),
+        volumes=volumes,
         registered=frozenset(ensemble.brokers) if ensemble else None,
         ready=running.intersection(ensemble.brokers) if ensemble else running,
         replicas=ensemble.replicas if ensemble else None,

@@ -57,12 +57,13 @@ class Facts:
     Attributes:
         status: The cluster's own status as last written.
         children: Live child objects by (kind, name), for drift repair.
-        claims: Names of the brokers' PersistentVolumeClaims that are to stay.
+        claims: The brokers' PersistentVolumeClaims that are to stay, by name: bytes that their
+            volume has, None while that is not known.
         reassignments: All of this cluster's: its own by number, then those of users as they came.
         intruders: Unfinished ones that only claim to be the operator's.
         last_number: Highest number in the name of any Reassignment that is called like ours.
         plan: The stored plan of the active reassignment; None while there is none.
-        former: The stored plan of the reassignment that `undoing` names; None while there is none.
+        former: That of the reassignment that `undoing` names, if it is another; else None.
     """
 
     cluster: BrokerCluster
@@ -70,7 +71,7 @@ class Facts:
     children: Mapping[tuple[str, str], KubeObject]
     broker_sets: tuple[BrokerSet, ...]
     pods: Mapping[BrokerId, Pod]
-    claims: frozenset[str]
+    claims: Mapping[str, int | None]
     rivals: tuple[Rival, ...]
     reassignments: tuple[Reassignment, ...]
     intruders: tuple[Reassignment, ...]

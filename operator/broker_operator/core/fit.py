@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from broker_operator.core.facts import StoredPlan
     from broker_operator.core.model import BrokerId, Ensemble, Replicas
+    from broker_operator.core.planner import Plan
 
 
 def misfit(
@@ -34,7 +35,7 @@ def misfit(
     return next(filter(None, checks), "")
 
 
-def changes(plan: StoredPlan) -> Iterator[tuple[TopicPartition, Replicas, Replicas]]:
+def changes(plan: StoredPlan | Plan) -> Iterator[tuple[TopicPartition, Replicas, Replicas]]:
     """Yield the partitions whose list differs: name, list in the origin, list in the target."""
     for topic, partitions in plan.target.items():
         before = plan.origin.get(topic, {})

@@ -25,13 +25,14 @@ def objection(request: Reassignment, ensemble: Ensemble, desired: frozenset[Brok
         if unknown := sorted(brokers - desired):
             return (
                 f"spec.{key} names broker {name_some(unknown)}, which is none of this cluster's: "
-                f"it has {name_some(sorted(desired))}"
+                f"it has {name_some(sorted(desired))}; make another Reassignment that names these"
             )
     if request.evacuate >= desired:
         return f"spec.evacuate names all {len(desired)} brokers; leave at least one for the data"
     if unmatched := [t for t in request.topics if not matching((t,), ensemble.topics)]:
         return (
-            f"spec.topics: {name_some(unmatched)} matches none of the {len(ensemble.topics)} topics"
+            f"spec.topics: {name_some(unmatched)} matches none of the {len(ensemble.topics)} "
+            "topics; make another Reassignment without it"
         )
     return ""
 

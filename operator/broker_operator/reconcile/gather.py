@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.api.quantity import parse_bytes
 from broker_operator.api.reassignment import Reassignment, decode_reassignment
 from broker_operator.api.spec import InvalidSpecError, decode_cluster
 from broker_operator.core import naming
@@ -56,21 +57,25 @@ async def gather(
     found = [r for r in map(decode_reassignment, reassignments) if _belongs(r, cluster)]
     found.sort(key=lambda r: (r.requested, r.created if r.requested else "", r.number, r.name))
     ordered = [r for r in found if r.requested or r.owner]
+    active = queue(ordered)[:1]
+    undone = [r for r in (undoing(ordered),) if r and r not in active]
     return Facts(
         cluster=cluster,
         status=status,
         children={(c["kind"], c["metadata"]["name"]): c for c in children},
         broker_sets=tuple(_broker_sets(cluster, children)),
         pods={pod.broker: pod for pod in map(_pod, filter(_is_broker, pods))},
-        claims=frozenset(
-            c["metadata"]["name"] for c in claims if "deletionTimestamp" not in c["metadata"]
-        ),
+        claims={
+            c["metadata"]["name"]: _capacity(c)
+            for c in claims
+            if "deletionTimestamp" not in c["metadata"]
+        },
         rivals=tuple(_rivals(cluster, rivals, domain)),
         reassignments=tuple(ordered),
         intruders=tuple(r for r in found if not (r.requested or r.owner or r.finished)),
         last_number=max((_number(body, cluster) for body in reassignments), default=0),
-        plan=await _plan(kube, queue(ordered)[:1], memory.plans),
-        former=await _plan(kube, [r for r in (undoing(ordered),) if r], memory.former_plans),
+        plan=await _plan(kube, active, memory.plans),
+        former=await _plan(kube, undone, memory.former_plans),
         ensemble=ensemble,
         kafka=await view_kafka(admin, ensemble),
     )
@@ -110,6 +115,12 @@ def _broker_sets(cluster: BrokerCluster, children: Iterable[KubeObject]) -> Iter
             start=(spec.get("ordinals") or {}).get("start", 0),
             replicas=spec.get("replicas", 1),
         )
+
+
+def _capacity(claim: KubeObject) -> int | None:
+    """Return the bytes of a claim's volume, which may be more than was asked for; None so far."""
+    size = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return None if size is None else parse_bytes(size)
 
 
 def _is_broker(pod: KubeObject) -> bool:

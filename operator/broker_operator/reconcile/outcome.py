@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from broker_operator.ports import RejectedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,9 @@ class Retry:
 Outcome: TypeAlias = Done | Wait | Blocked | Retry
 
 DONE = Done()
+
+
+def rejected(error: RejectedError, *, ends_pass: bool = False) -> Blocked:
+    """Say what was refused, in the words of who refused it."""
+    message = f"{error}; correct what it objects to, and it is tried again within 30 s"
+    return Blocked("Rejected", message, ends_pass=ends_pass, seconds=30.0)

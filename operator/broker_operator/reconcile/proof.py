@@ -94,5 +94,5 @@ def _logs(
     if isinstance(logs, Unknown):
         return Unknown(f"cannot read the log dirs of broker {broker}: {logs.reason}")
     if logs.failed:
-        return Unknown(f"a log dir of broker {broker} has failed, so what it holds is unknown")
+        return Unknown(f"a log dir of broker {broker} has failed: see its log and its disk")
     return logs

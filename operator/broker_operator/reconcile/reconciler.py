@@ -16,9 +16,9 @@ from broker_operator.core import naming
 from broker_operator.core.diagnose import diagnose
 from broker_operator.core.status import invalid_status
 from broker_operator.ports import RejectedError, TransientError
-from broker_operator.reconcile import report
+from broker_operator.reconcile import adrift, report
 from broker_operator.reconcile.gather import gather
-from broker_operator.reconcile.outcome import Blocked, Done, Outcome, Retry, Wait
+from broker_operator.reconcile.outcome import Blocked, Done, Outcome, Retry, Wait, rejected
 from broker_operator.reconcile.scope import Memory, Scope, Settings
 from broker_operator.reconcile.steps import (
     brokers,
@@ -132,6 +132,10 @@ class Reconciler:
         if failures:
             raise failures[0]
 
+    async def adrift(self, namespace: str) -> None:
+        """See `adrift.tell`."""
+        await adrift.tell(self.kube, self.recorder, self.clock, namespace)
+
     async def release(self, namespace: str, name: str) -> None:
         """Take our finalizers off a deleted cluster's reassignments and close its connections.
 
@@ -216,7 +220,7 @@ async def _walk(scope: Scope) -> list[Outcome]:
         except TransientError as error:
             outcome = Retry(str(error))
         except RejectedError as error:
-            outcome = Blocked("Rejected", str(error), ends_pass=True, seconds=30.0)
+            outcome = rejected(error, ends_pass=True)
         if not isinstance(outcome, Done):
             outcomes.append(outcome)
         if isinstance(outcome, Wait | Retry) or (

@@ -133,6 +133,7 @@ class Scope:
         body: The BrokerCluster object as read, for Events.
         balanced: A step found that nothing needs to move over the desired brokers.
         touched: Uids of Reassignments that a step wrote to: of these `facts` is behind.
+        unfit: Uid of a Reassignment -> why its plan does not fit, which takes long to find out.
     """
 
     body: KubeObject
@@ -148,6 +149,7 @@ class Scope:
     settings: Settings
     balanced: bool = False
     touched: set[str] = field(default_factory=set)
+    unfit: dict[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str:

@@ -99,7 +99,7 @@ def facts(**changes: Any) -> Facts:
         children={},
         broker_sets=(BrokerSet("demo-broker", None, 0, 3),),
         pods={b: Pod(f"demo-broker-{b}", b, ready=True) for b in range(3)},
-        claims=frozenset(),
+        claims={},
         rivals=(),
         reassignments=(),
         intruders=(),

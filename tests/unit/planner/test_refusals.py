@@ -45,14 +45,14 @@ from tests.unit.planner.cases import brokers
         ),
         pytest.param(
             {"orders": {0: (3,), 1: (3, 0)}}, [3], [0, 1], "NoLiveReplica",
-            "1 partition has no live replica to copy from: orders-0; bring back one of the brokers "
-            "that hold them, or delete the topic",
+            "1 partition has no live replica to copy from: orders-0, held by broker 3; bring it "
+            "back, or delete the topic",
             id="nothing to copy from",
         ),
         pytest.param(
             {"orders": dict.fromkeys(range(5), (3, 9))}, [3], [0, 1], "NoLiveReplica",
             "5 partitions have no live replica to copy from: orders-0, orders-1, orders-2 and 2 "
-            "more; bring back one of the brokers that hold them, or delete the topic",
+            "more, held by broker 3, 9; bring these back, or delete the topic",
             id="nothing to copy from, five times",
         ),
     ],

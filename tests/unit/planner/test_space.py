@@ -42,32 +42,38 @@ def drain() -> Plan:
     ("disk", "fills"),
     [
         pytest.param(Disk(35, 100), None, id="85 % exactly is not over"),
-        pytest.param(Disk(36, 100), (36, 100, 86, False), id="the volume by its own logs"),
+        pytest.param(Disk(36, 100), (36, 100, 86, False, 0), id="the volume by its own logs"),
         pytest.param(Disk(0, 100, 95, 66), None, id="a file system of its own, with room"),
         pytest.param(
-            Disk(20, 100, 95, 64), (31, 95, 86, False), id="a file system of its own, others count"
+            Disk(20, 100, 95, 64),
+            (31, 95, 86, False, 11),
+            id="a file system of its own: others and reserved blocks count",
         ),
         pytest.param(Disk(20, 100, 1_000, 500), None, id="a shared file system with room"),
         pytest.param(
-            Disk(40, 100, 1_000, 500), (40, 100, 90, False), id="more than its part of a shared one"
+            Disk(40, 100, 1_000, 500),
+            (40, 100, 90, False, 0),
+            id="more than its part of a shared one",
         ),
         pytest.param(
-            Disk(0, 100, 1_000, 199), (801, 1_000, 86, True), id="a shared one that others fill"
+            Disk(0, 100, 1_000, 199), (801, 1_000, 86, True, 801), id="shared, and others fill it"
         ),
         pytest.param(
-            Disk(40, 100, 1_000, 100), (900, 1_000, 95, True), id="of two, the fuller is told"
+            Disk(40, 100, 1_000, 100),
+            (900, 1_000, 95, True, 860),
+            id="of two, the fuller is told",
         ),
-        pytest.param(Disk(36, 100, None, 10), (36, 100, 86, False), id="no total, so no opinion"),
-        pytest.param(Disk(0, 0), (0, 0, 5_000, False), id="no room at all"),
+        pytest.param(Disk(36, 100, None, 10), (36, 100, 86, False, 0), id="no total: no opinion"),
+        pytest.param(Disk(0, 0), (0, 0, 5_000, False, 0), id="no room at all"),
     ],
 )
 def test_a_disk_is_filled_up_to_85_percent_and_no_further(
-    disk: Disk, fills: tuple[int, int, int, bool] | None
+    disk: Disk, fills: tuple[int, int, int, bool, int] | None
 ) -> None:
     expected = []
     if fills is not None:
-        holds, capacity, percent, shared = fills
-        expected = [Overfull(2, holds, 50, capacity, percent, shared)]
+        holds, capacity, percent, shared, others = fills
+        expected = [Overfull(2, holds, 50, capacity, percent, shared, others)]
     assert overfull(scale_up(), SIZES, {2: disk}) == expected
 
 
@@ -118,8 +124,10 @@ def test_disks_are_read_from_what_brokers_tell() -> None:
         1: BrokerLogs({}),
         2: Unknown("away"),
     }
-    assert disks(KafkaView({}, logs), 100) == {0: Disk(7, 100, 95, 80), 1: Disk(0, 100)}
-    assert disks(KafkaView({}, logs), 100, {1: 200})[1] == Disk(0, 200)
+    view = KafkaView({}, logs)
+    assert disks(view, 100, {}) == {0: Disk(7, 100, 95, 80), 1: Disk(0, 100)}
+    assert disks(view, 100, {1: 200})[1] == Disk(0, 200), "enlarged by hand"
+    assert disks(view, 100, {1: None})[1] == Disk(0, 100), "not made yet"
 
 
 def test_the_message_has_the_numbers_and_the_way_out() -> None:
@@ -127,6 +135,10 @@ def test_the_message_has_the_numbers_and_the_way_out() -> None:
     way_out = "the limit is 85 %: add brokers, enlarge the volumes or delete data"
     assert too_full([full]) == (
         "broker 2 would be 91 % full (holds 40.0 GiB, receives 51.0 GiB, of 100.0 GiB); " + way_out
+    )
+    assert too_full([full._replace(others=30 * GIB)]) == (
+        "broker 2 would be 91 % full (holds 40.0 GiB, 30.0 GiB of that not its own logs, receives "
+        "51.0 GiB, of 100.0 GiB); " + way_out
     )
     assert too_full([full._replace(shared=True), full._replace(broker=0, percent=90)]) == (
         "the file system under broker 2 would be 91 % full (holds 40.0 GiB, receives 51.0 GiB, of "

@@ -77,13 +77,17 @@ async def test_a_partition_without_a_live_replica_is_refused_until_it_has_one() 
 
 async def test_an_offline_partition_that_must_move_is_refused() -> None:
     world = await filled_world(4)
-    part = next(p for _, p in world.partitions() if 3 in p.state.replicas)
-    part.leader = None
+    (topic, number), part = next(it for it in world.partitions() if 3 in it[1].state.replicas)
+    part.leader, part.isr = None, [3]
     world.scale(3)
     await world.settle()
     assert world.condition("Stalled") == ("True", "OfflinePartitions")
+    assert world.message("Stalled") == (
+        f"1 partitions that must move have no leader ({topic}-{number}); bring back broker 3, "
+        "which is in their ISR, or delete their topics"
+    )
     assert not world.removed
-    part.leader = part.state.replicas[0]
+    part.leader, part.isr = part.state.replicas[0], [*part.state.replicas]
     await world.settle()
     assert world.removed == [3]
 
@@ -98,7 +102,11 @@ async def test_a_foreign_reassignment_is_waited_for_and_named() -> None:
     assert world.kafka.request == request
     assert world.kafka.moved == moved
     assert world.condition("Reconciling") == ("True", "ForeignReassignment")
-    assert "orders-0" in world.message("Reconciling")
+    assert world.message("Reconciling") == (
+        "1 partitions are moved by another tool (orders-0); waiting for it to end. Only who "
+        "started it should call it off: kafka-reassign-partitions.sh --cancel with the JSON that "
+        "it was given"
+    )
     assert world.condition("Stalled") is None
     world.kafka.complete_after = 1
     await world.settle()
@@ -208,21 +216,43 @@ def pause(world: World) -> None:
     world.edit(lambda spec: spec.update(paused=True))
 
 
-GUARDS: dict[str, tuple[Callable[[World], None], str]] = {
-    "wrong cluster": (wrong_cluster, "WrongCluster"),
-    "lost cluster": (lost_cluster, "WrongCluster"),
-    "migration": (migration, "MigrationInProgress"),
-    "rival": (older_rival, "EnsembleInUse"),
-    "rival under another name": (older_rival_elsewhere, "EnsembleInUse"),
-    "foreign broker": (foreign_broker, "EnsembleInUse"),
-    "paused": (pause, "Paused"),
+GUARDS: dict[str, tuple[Callable[[World], None], str, str]] = {
+    "wrong cluster": (
+        wrong_cluster,
+        "WrongCluster",
+        (
+            "/cluster/id in ZooKeeper is another, but status.clusterId is fake-cluster: "
+            f"spec.zookeeper.connect '{CONNECT}' leads to another cluster, or ZooKeeper has lost "
+            "its data. Nothing is touched until it shows fake-cluster again: lead the name back, or"
+        ),
+    ),
+    "lost cluster": (lost_cluster, "WrongCluster", "/cluster/id in ZooKeeper does not exist, but"),
+    "migration": (migration, "MigrationInProgress", "finish or roll back the migration first"),
+    "rival": (
+        older_rival,
+        "EnsembleInUse",
+        (
+            f"spec.zookeeper.connect '{CONNECT}' belongs to BrokerCluster team/older, which is "
+            "older; delete this BrokerCluster and make it with another chroot"
+        ),
+    ),
+    "rival under another name": (older_rival_elsewhere, "EnsembleInUse", "elsewhere/older, which"),
+    "foreign broker": (
+        foreign_broker,
+        "EnsembleInUse",
+        (
+            "1 brokers that are not this BrokerCluster's are registered in spec.zookeeper.connect "
+            f"'{CONNECT}': broker 7 at kafka-7.other; stop them, or delete this BrokerCluster and"
+        ),
+    ),
+    "paused": (pause, "Paused", ""),
 }
 
 
 @pytest.mark.parametrize("guard", GUARDS)
 async def test_while_a_guard_objects_nothing_but_the_status_is_written(guard: str) -> None:
     world = await filled_world(4)
-    spoil, reason = GUARDS[guard]
+    spoil, reason, words = GUARDS[guard]
     spoil(world)
     world.scale(3)
     world.kube.remove("Service", NAMESPACE, "demo-broker")
@@ -235,6 +265,7 @@ async def test_while_a_guard_objects_nothing_but_the_status_is_written(guard: st
         assert world.condition("Stalled") is None
     else:
         assert world.condition("Stalled") == ("True", reason)
+        assert words in world.message("Stalled")
         assert world.recorder.reasons().count(reason) == 1
 
 
@@ -360,7 +391,9 @@ async def test_a_drain_that_the_other_disks_cannot_take_is_refused() -> None:
     await world.settle()
     assert world.condition("Stalled") == ("True", "NotEnoughDisk")
     assert "broker 0 would be " in world.message("Stalled")
-    assert "(holds 16.1 KiB, receives " in world.message("Stalled")
+    assert "(holds 16.1 KiB, 10.3 KiB of that not its own logs, receives " in (
+        world.message("Stalled")
+    )
     assert "the limit is 85 %: add brokers, enlarge" in world.message("Stalled")
     assert world.assignment() == before
     world.kafka.usable[0] = 20_000

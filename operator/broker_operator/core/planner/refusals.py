@@ -162,11 +162,17 @@ def _check_live_replicas(request: PlanRequest) -> None:
     ]
     if not lost:
         return
+    held = {
+        broker
+        for topic, number in lost
+        for broker in request.held.get(topic, {}).get(number, request.assignment[topic][number])
+    }
     subject = "1 partition has" if len(lost) == 1 else f"{len(lost)} partitions have"
     raise PlanRefusedError(
         "NoLiveReplica",
-        f"{subject} no live replica to copy from: {_some([str(name) for name in lost])}; "
-        "bring back one of the brokers that hold them, or delete the topic",
+        f"{subject} no live replica to copy from: {_some([str(name) for name in lost])}, held by "
+        f"broker {_some([str(broker) for broker in sorted(held)])}; bring "
+        f"{'it' if len(held) == 1 else 'these'} back, or delete the topic",
     )
 
 

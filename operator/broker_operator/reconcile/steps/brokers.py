@@ -9,7 +9,7 @@ from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
 from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
-from broker_operator.reconcile.steps import objects
+from broker_operator.reconcile.steps import objects, unreachable
 
 if TYPE_CHECKING:
     from broker_operator.core.layout import Slot
@@ -73,14 +73,14 @@ async def wait(scope: Scope) -> Outcome:
     diagnosis, pods, ensemble = scope.diagnosis, scope.facts.pods, scope.facts.ensemble
     late, unmade = sorted(diagnosis.desired - diagnosis.ready), _unmade(scope)
     if not late and isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
+        return unreachable.zookeeper(ensemble)
     if not late:
         return DONE
     problems = [f"{pods[b].name}: {pods[b].problem}" for b in late if b in pods and pods[b].problem]
     problems += unmade
     ready = len(diagnosis.desired) - len(late)
     message = f"{ready} of {len(diagnosis.desired)} brokers are ready"
-    message += f"; {name_some(problems)}" if problems else f"; waiting for {name_some(late)}"
+    message += f"; {name_some(problems)}" if problems else f"; waiting for broker {name_some(late)}"
     return Blocked("BrokersNotReady", message, stalled=bool(problems), seconds=3.0)
 
 

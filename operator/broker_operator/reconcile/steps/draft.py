@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broker_operator.api.quantity import parse_bytes
 from broker_operator.core.diagnose import largest_sizes
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Broker, TopicPartition
 from broker_operator.core.planner import (
     Plan,
@@ -18,6 +19,7 @@ from broker_operator.core.planner import (
     too_full,
 )
 from broker_operator.core.planner.report import Report, make_report
+from broker_operator.core.promises import Standing, changed_topics, refusal
 from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import Blocked
 
@@ -41,8 +43,17 @@ async def draft(
     ensemble: Ensemble,
     kafka: KafkaView,
     make: Callable[[PlanRequest], Plan],
+    *,
+    undo: bool = False,
 ) -> Draft | Blocked:
     """Make a plan; Blocked if what it needs is not there now.
+
+    Args:
+        scope: This pass.
+        ensemble: Where everything is.
+        kafka: What the brokers say.
+        make: Makes the plan that is wanted.
+        undo: It puts back what was, however that was spread over racks.
 
     Raises:
         PlanRefusedError: It cannot end well.
@@ -57,16 +68,43 @@ async def draft(
         scope.diagnosis.leaving,
     )
     if offline := _offline(found.plan, scope.diagnosis.offline or ()):
+        insync = {b for topic, number in offline for b in kafka.leadership[topic][number].isr}
+        whom = f"broker {name_some(sorted(insync))}, which is" if insync else "a broker that was"
         return Blocked(
             "OfflinePartitions",
             f"{len(offline)} partitions that must move have no leader ({name_some(offline)}); "
-            "bring a broker of their ISR back",
+            f"bring back {whom} in their ISR, or delete their topics",
             seconds=10.0,
         )
-    volume = parse_bytes(scope.facts.cluster.spec.storage.size)
-    if full := overfull(found.plan, request.sizes, disks(kafka, volume)):
-        raise PlanRefusedError("NotEnoughDisk", too_full(full))
+    if full := no_room(scope, found.plan, kafka):
+        raise PlanRefusedError("NotEnoughDisk", full)
+    stored = StoredPlan(found.plan.origin, found.plan.target)
+    now = await standing(scope, stored, ensemble, kafka, undo=undo)
+    if broken := await asyncio.to_thread(refusal, stored, now):
+        raise PlanRefusedError("PromiseBroken", broken)
     return found
+
+
+def no_room(scope: Scope, plan: Plan | StoredPlan, kafka: KafkaView) -> str:
+    """Say which disks a plan would fill too far, as sizes are now; empty if none."""
+    asked = parse_bytes(scope.facts.cluster.spec.storage.size)
+    rooms = disks(kafka, asked, scope.diagnosis.volumes)
+    full = overfull(plan, largest_sizes(kafka), rooms)
+    return too_full(full) if full else ""
+
+
+async def standing(
+    scope: Scope, plan: StoredPlan, ensemble: Ensemble, kafka: KafkaView, *, undo: bool
+) -> Standing:
+    """Return how the cluster stands, as far as a plan's promises go."""
+    topics = changed_topics(plan).intersection(kafka.leadership, ensemble.topics)
+    return Standing(
+        ensemble=ensemble,
+        leadership=kafka.leadership,
+        targets=scope.diagnosis.desired,
+        min_insync=await scope.admin.min_insync(sorted(topics)) if topics else {},
+        undo=undo,
+    )
 
 
 def _planned(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
 
 
+_ANEW = "delete this BrokerCluster and make it with another chroot"
+
+
 async def check(scope: Scope) -> Outcome:
     """Run the guards in order; the first that objects ends the pass."""
     for guard in GUARDS:
@@ -47,7 +50,7 @@ def _rival(scope: Scope) -> Blocked | None:
             return _stop(
                 "EnsembleInUse",
                 f"spec.zookeeper.connect {cluster.spec.connect!r} belongs to BrokerCluster "
-                f"{rival.namespace}/{rival.name}, which is older; use another chroot",
+                f"{rival.namespace}/{rival.name}, which is older; {_ANEW}",
             )
     return None
 
@@ -58,7 +61,12 @@ def _unreachable(scope: Scope) -> Blocked | None:
     if not isinstance(ensemble, Unknown) or scope.facts.broker_sets:
         return None
     connect = scope.facts.cluster.spec.connect
-    return _stop("ZooKeeperUnreachable", f"cannot read {connect!r}: {ensemble.reason}")
+    return _stop(
+        "ZooKeeperUnreachable",
+        f"spec.zookeeper.connect {connect!r} cannot be read: {ensemble.reason}; no first broker is "
+        "made before it can. See that ZooKeeper runs; if the name is wrong, delete this "
+        "BrokerCluster and make it anew, for the field cannot be changed",
+    )
 
 
 def _populated(scope: Scope) -> Blocked | None:
@@ -72,9 +80,10 @@ def _populated(scope: Scope) -> Blocked | None:
         return None
     return _stop(
         "EnsembleInUse",
-        f"{facts.cluster.spec.connect!r} holds {len(ensemble.topics)} topics of Kafka cluster "
-        f"{ensemble.cluster_id}, but this BrokerCluster has no volume with their data; use the "
-        "name and namespace that it was made with, or another chroot",
+        f"spec.zookeeper.connect {facts.cluster.spec.connect!r} holds {len(ensemble.topics)} "
+        f"topics of Kafka cluster {ensemble.cluster_id}, but this BrokerCluster has no volume with "
+        "their data; delete it and make it with the name and namespace that it was made with then, "
+        "or with another chroot",
     )
 
 
@@ -93,11 +102,13 @@ def _wrong_cluster(scope: Scope) -> Blocked | None:
     ensemble, recorded = scope.facts.ensemble, scope.facts.recorded_cluster_id
     if isinstance(ensemble, Unknown) or not recorded or ensemble.cluster_id == recorded:
         return None
-    found = ensemble.cluster_id or "nothing"
+    found = f"is {ensemble.cluster_id}" if ensemble.cluster_id else "does not exist"
     return _stop(
         "WrongCluster",
-        f"/cluster/id in ZooKeeper is {found}, but this cluster's is {recorded}: "
-        "spec.zookeeper.connect leads to another cluster, or ZooKeeper has lost its data",
+        f"/cluster/id in ZooKeeper {found}, but status.clusterId is {recorded}: "
+        f"spec.zookeeper.connect {scope.facts.cluster.spec.connect!r} leads to another cluster, or "
+        f"ZooKeeper has lost its data. Nothing is touched until it shows {recorded} again: lead "
+        "the name back, or restore ZooKeeper's data",
     )
 
 
@@ -116,8 +127,9 @@ def _foreign_brokers(scope: Scope) -> Blocked | None:
         return None
     return _stop(
         "EnsembleInUse",
-        f"brokers that are not ours are registered in {cluster.spec.connect!r}: broker "
-        f"{name_some(foreign)}; use another chroot, or stop them",
+        f"{len(foreign)} brokers that are not this BrokerCluster's are registered in "
+        f"spec.zookeeper.connect {cluster.spec.connect!r}: broker {name_some(foreign)}; stop them, "
+        f"or {_ANEW}",
     )
 
 

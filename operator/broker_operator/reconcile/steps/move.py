@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from broker_operator.api.reassignment import Cause
@@ -10,17 +11,16 @@ from broker_operator.core.diagnose import largest_sizes
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
 from broker_operator.core.planner import next_batch
 from broker_operator.core.promises import (
-    Standing,
     breaches_of_batch,
     breaches_of_state,
-    changed_topics,
     judge,
 )
 from broker_operator.core.text import name_some
 from broker_operator.ports import ReassignmentInProgressError
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import plan as planning
-from broker_operator.reconcile.steps import record, throttle
+from broker_operator.reconcile.steps import record, throttle, unreachable
+from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
@@ -47,12 +47,12 @@ async def advance(scope: Scope) -> Outcome:
         return await _meanwhile(scope, active, plan) or obstacle
     if held := await _held(scope, active):
         return held
-    if not active.started:
-        return await record.start(scope, active)
     scope.memory.lagging_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
+    if not active.started:
+        return _full(scope, active, plan, kafka) or await record.start(scope, active)
     # Kafka no longer mentions a topic that is being deleted, which ZooKeeper lists until all of its
     # brokers have answered; the controller would drop each batch with it, again and again.
     batch = next_batch(
@@ -99,6 +99,18 @@ async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
     return Blocked("AwaitingApproval", message, stalled=False, seconds=30.0)
 
 
+def _full(scope: Scope, active: Reassignment, plan: StoredPlan, kafka: KafkaView) -> Blocked | None:
+    """Refuse to start what there is no room for any more: the plan may have waited for days."""
+    full = no_room(scope, plan, kafka)
+    if not full:
+        return None
+    message = (
+        f"plan {active.plan_hash} of {active.name} does not start before there is room for it: "
+        f"{full}; to give it up: {record.patch(active, undo=True)}"
+    )
+    return Blocked("NotEnoughDisk", message, seconds=10.0)
+
+
 async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
     """Keep the throttle right while no batch can be submitted."""
     diagnosis, memory, now = scope.diagnosis, scope.memory, scope.clock.monotonic()
@@ -119,7 +131,7 @@ def _obstacle(scope: Scope) -> Outcome | None:
     """Whatever forbids a new batch now."""
     diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", ensemble.reason, stalled=False, seconds=2.0)
+        return unreachable.zookeeper(ensemble)
     if diagnosis.foreign:
         return planning.foreign(diagnosis.foreign)
     if isinstance(ensemble.requested, Unknown):
@@ -128,18 +140,35 @@ def _obstacle(scope: Scope) -> Outcome | None:
         flying = diagnosis.ours
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
     if isinstance(kafka, Unknown):
-        return Blocked("KafkaUnreachable", kafka.reason, stalled=False, seconds=2.0)
+        return unreachable.kafka(kafka)
     if diagnosis.missing:
         missing = name_some(sorted(diagnosis.missing))
-        message = f"no further batch before broker {missing} is registered again"
+        message = (
+            f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; no further "
+            f"batch before broker {missing} is again"
+        )
         return Blocked("BrokersNotReady", message, stalled=False, seconds=2.0)
     if diagnosis.lagging:
         message = (
             f"{len(diagnosis.lagging)} partitions wait for live replicas to catch up "
-            f"({name_some(diagnosis.lagging)}); no further batch before"
+            f"({name_some(diagnosis.lagging)}) on broker {_behind(scope, ensemble, kafka)}; no "
+            "further batch before. If that lasts, see the log and the disk of that broker"
         )
         return Blocked("UnderReplicated", message, stalled=False, seconds=2.0)
     return None
+
+
+def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
+    """Name the brokers that lag, with their number of partitions, most first."""
+    watched = scope.diagnosis.desired.intersection(ensemble.brokers)
+    lags = Counter(
+        broker
+        for topic, number in scope.diagnosis.lagging or ()
+        for broker in watched.intersection(ensemble.topics[topic][number].replicas)
+        if broker not in kafka.leadership[topic][number].isr
+    )
+    ordered = sorted(lags.items(), key=lambda lag: (-lag[1], lag[0]))
+    return name_some(f"{broker} ({count})" for broker, count in ordered)
 
 
 async def _breach(
@@ -149,15 +178,8 @@ async def _breach(
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return None  # nothing is submitted then
-    topics = changed_topics(plan).intersection(kafka.leadership, ensemble.topics)
-    standing = Standing(
-        ensemble=ensemble,
-        leadership=kafka.leadership,
-        targets=scope.diagnosis.desired,
-        min_insync=await scope.admin.min_insync(sorted(topics)),
-        undo=active.cause is Cause.UNDO,
-    )
-    breaches = (*breaches_of_state(plan, standing), *breaches_of_batch(batch, plan, standing))
+    now = await standing(scope, plan, ensemble, kafka, undo=active.cause is Cause.UNDO)
+    breaches = (*breaches_of_state(plan, now), *breaches_of_batch(batch, plan, now))
     verdict = judge(breaches)
     if verdict is None:
         return None

@@ -8,7 +8,7 @@ from broker_operator.core.model import Unknown
 from broker_operator.core.render.children import safe_children
 from broker_operator.core.render.common import in_sync
 from broker_operator.ports import RejectedError
-from broker_operator.reconcile.outcome import DONE, Blocked, Outcome
+from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, rejected
 
 if TYPE_CHECKING:
     from broker_operator.core.model import KubeObject
@@ -39,7 +39,10 @@ async def put(scope: Scope, body: KubeObject) -> Blocked | None:
         owners = (found or {}).get("metadata", {}).get("ownerReferences") or []
         uids = [owner.get("uid") for owner in owners if owner.get("controller")]
         if found and "deletionTimestamp" in found["metadata"]:
-            message = f"waiting for the former {kind} {meta['name']} to be gone"
+            message = (
+                f"waiting for the former {kind} {meta['name']} to be gone; if that lasts, see its "
+                "metadata.finalizers"
+            )
             return Blocked("NameTaken", message, stalled=False, seconds=2.0)
         if found and scope.facts.cluster.uid not in uids:
             message = (
@@ -50,7 +53,7 @@ async def put(scope: Scope, body: KubeObject) -> Blocked | None:
     try:
         await scope.kube.apply(body)
     except RejectedError as error:
-        return Blocked("Rejected", str(error), seconds=30.0)
+        return rejected(error)
     return None
 
 

@@ -14,7 +14,7 @@ from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, ma
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
 from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
-from broker_operator.reconcile.steps import record, throttle, undo
+from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import Draft, draft
 
 if TYPE_CHECKING:
@@ -68,7 +68,13 @@ def fits(scope: Scope, active: Reassignment) -> bool:
 
 
 def _unfit(scope: Scope, active: Reassignment) -> str:
-    """Say why the plan of a reassignment does not fit; empty if it does."""
+    """Say why the plan of a reassignment does not fit; empty if it does. Found once per pass."""
+    if active.uid not in scope.unfit:
+        scope.unfit[active.uid] = _find_unfit(scope, active)
+    return scope.unfit[active.uid]
+
+
+def _find_unfit(scope: Scope, active: Reassignment) -> str:
     plan, ensemble, desired = scope.facts.plan, scope.facts.ensemble, scope.diagnosis.desired
     if active.deleting:
         return "the Reassignment was deleted"
@@ -99,7 +105,8 @@ def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
     return Blocked(
         "ForeignReassignment",
         f"{len(partitions)} partitions are moved by another tool ({name_some(partitions)}); "
-        "waiting for it to end",
+        "waiting for it to end. Only who started it should call it off: "
+        "kafka-reassign-partitions.sh --cancel with the JSON that it was given",
         stalled=False,
         seconds=2.0,
     )
@@ -167,12 +174,15 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
     """
     ensemble, kafka, diagnosis = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis
     if isinstance(ensemble, Unknown):
-        return Blocked("ZooKeeperUnreachable", f"cannot plan: {ensemble.reason}", stalled=False)
+        return unreachable.zookeeper(ensemble)
     if isinstance(kafka, Unknown):
-        return Blocked("KafkaUnreachable", f"cannot plan: {kafka.reason}", stalled=False)
+        return unreachable.kafka(kafka)
     if everybody and diagnosis.missing:
         missing = name_some(sorted(diagnosis.missing))
-        message = f"partitions move once broker {missing} is registered"
+        message = (
+            f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; partitions "
+            f"move once broker {missing} is, too"
+        )
         return Blocked("BrokersNotReady", message, stalled=False)
     if isinstance(ensemble.requested, Unknown):
         return Blocked("StuckReassignment", stuck_message(ensemble.requested))
@@ -204,7 +214,8 @@ async def _plan_anew(
         why = f"the plan of {active.undoes}, which it takes back, is gone"
         return await record.end(scope, active, State.SUPERSEDED, why, warning=True)
     try:
-        found = await draft(scope, ensemble, kafka, _maker(scope, active))
+        undoes = active.cause is Cause.UNDO
+        found = await draft(scope, ensemble, kafka, _maker(scope, active), undo=undoes)
     except PlanRefusedError as refusal:
         if active.requested:
             return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
@@ -241,7 +252,7 @@ async def _replace(
         cause = Cause.SCALE_DOWN
     elif scope.diagnosis.desired - active.brokers:
         cause = Cause.SCALE_UP
-    found = await _drafted(scope, ensemble, kafka, maker)
+    found = await _drafted(scope, ensemble, kafka, maker, undo=cause is Cause.UNDO)
     if isinstance(found, Blocked):
         return found
     if not found.plan.changes:
@@ -256,8 +267,10 @@ async def _drafted(
     ensemble: Ensemble,
     kafka: KafkaView,
     maker: Callable[[PlanRequest], Plan],
+    *,
+    undo: bool = False,
 ) -> Draft | Blocked:
     try:
-        return await draft(scope, ensemble, kafka, maker)
+        return await draft(scope, ensemble, kafka, maker, undo=undo)
     except PlanRefusedError as refusal:
         return Blocked(refusal.reason, refusal.message, seconds=10.0)

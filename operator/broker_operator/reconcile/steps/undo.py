@@ -51,7 +51,7 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
             f"{why}; set spec.replicas instead, or create a Reassignment, and delete {old.name}",
         )
     try:
-        found = await draft(scope, ensemble, kafka, back(scope, former))
+        found = await draft(scope, ensemble, kafka, back(scope, former), undo=True)
     except PlanRefusedError as refusal:
         message = f"{old.name} cannot be undone: {refusal.message}"
         if old.finished:
