@@ -17,6 +17,7 @@ from broker_operator.core.model import (
     BrokerLogs,
     Ensemble,
     Leadership,
+    SpoiltRequest,
     ThrottleConfigs,
     Unknown,
 )
@@ -60,8 +61,10 @@ class FakeCoordination:
             topics={
                 topic: {number: partition.state for number, partition in partitions.items()}
                 for topic, partitions in kafka.topics.items()
+                if topic not in kafka.unreadable
             },
             requested=_requested(kafka.request),
+            unreadable=dict(kafka.unreadable),
         )
 
     async def submit(self, batch: Assignment) -> None:
@@ -75,6 +78,8 @@ class FakeCoordination:
         }
         if problems := list(znodes.world_problems(batch, kafka.brokers, states)):
             raise ValueError("; ".join(problems))
+        if kafka.migrating:
+            raise TransientError("/migration exists")
         kafka.writes.append("create /admin/reassign_partitions")
         if kafka.request is not None:
             raise ReassignmentInProgressError("/admin/reassign_partitions exists")
@@ -298,12 +303,12 @@ class FakeClients:
 
 def _requested(
     request: dict[str, dict[int, Replicas]] | str | None,
-) -> Assignment | Unknown | None:
+) -> Assignment | SpoiltRequest | None:
     match request:
         case None:
             return None
         case str():
-            return Unknown(f"/admin/reassign_partitions: {request}")
+            return SpoiltRequest(f"/admin/reassign_partitions: {request}")
         case dict():
             return {topic: dict(partitions) for topic, partitions in request.items()}
 

@@ -158,7 +158,7 @@ def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
         c.get("type") == "Available" and c.get("status") == "True"
         for c in facts.status.get("conditions") or ()
     )
-    if diagnosis.missing and not served and not facts.ensemble.topics:
+    if diagnosis.missing and not served and not facts.ensemble.names:
         message = f"waiting for broker {name_some(sorted(diagnosis.missing))} to register"
         return Condition("Available", status=False, reason="BrokersMissing", message=message)
     count = sum(len(partitions) for partitions in facts.ensemble.topics.values())

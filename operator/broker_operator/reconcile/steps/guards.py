@@ -68,11 +68,11 @@ def _populated(scope: Scope) -> Blocked | None:
     or if their volumes wait for them.
     """
     ensemble, facts = scope.facts.ensemble, scope.facts
-    if isinstance(ensemble, Unknown) or facts.broker_sets or facts.claims or not ensemble.topics:
+    if isinstance(ensemble, Unknown) or facts.broker_sets or facts.claims or not ensemble.names:
         return None
     return _stop(
         "EnsembleInUse",
-        f"{facts.cluster.spec.connect!r} holds {len(ensemble.topics)} topics of Kafka cluster "
+        f"{facts.cluster.spec.connect!r} holds {len(ensemble.names)} topics of Kafka cluster "
         f"{ensemble.cluster_id}, but this BrokerCluster has no volume with their data; use the "
         "name and namespace that it was made with, or another chroot",
     )
