@@ -108,7 +108,8 @@ class FakeController:
         for topic, partitions in batch.items():
             for number, target in partitions.items():
                 self._forget(topic, number)
-                self._start(self.topics[topic][number], target)
+                if number in self.topics.get(topic, {}):
+                    self._start(self.topics[topic][number], target)
         self.deaf = self.deaf and self.request is not None
 
     def ask_for(self, batch: Assignment) -> None:
@@ -118,7 +119,8 @@ class FakeController:
             return
         for topic, partitions in batch.items():
             for number, target in partitions.items():
-                self._start(self.topics[topic][number], target)
+                if number in self.topics.get(topic, {}):
+                    self._start(self.topics[topic][number], target)
         self._settle()
 
     def drop_request(self) -> None:

@@ -130,9 +130,10 @@ class FakeBrokerAdmin:
         refused = []
         for topic, partitions in batch.items():
             for number, target in partitions.items():
-                if problem := self._refusal(topic, number, target):
+                problem, dead = self._refusal(topic, number, target)
+                if problem:
                     refused.append(problem)
-                else:
+                if not dead:
                     self._kafka.move({topic: {number: target}})
         if refused:
             raise RejectedError("; ".join(refused))
@@ -238,14 +239,14 @@ class FakeBrokerAdmin:
             sizes, usable=self._kafka.usable.get(broker), total=self._kafka.total.get(broker)
         )
 
-    def _refusal(self, topic: str, number: int, target: Replicas) -> str:
+    def _refusal(self, topic: str, number: int, target: Replicas) -> tuple[str, list[BrokerId]]:
+        """Say why a target is refused, and which of the brokers it adds are dead."""
         partition = self._kafka.topics.get(topic, {}).get(number)
+        origin = partition.state.origin if partition else ()
+        dead = [b for b in target if b not in origin and b not in self._kafka.brokers]
         if partition is None:
-            return f"{topic}-{number}: no such partition"
-        added = [broker for broker in target if broker not in partition.state.origin]
-        if dead := [broker for broker in added if broker not in self._kafka.brokers]:
-            return f"{topic}-{number}: not alive: {dead}"
-        return ""
+            return f"{topic}-{number}: no such partition", dead
+        return (f"{topic}-{number}: not alive: {dead}" if dead else ""), dead
 
     def _writable(self, brokers: Iterable[BrokerId]) -> list[BrokerId]:
         asked = list(brokers)

@@ -76,6 +76,8 @@ def parse_topic(topic: str, data: bytes) -> dict[int, PartitionState]:
     content = _object(path, data)
     if (version := content.get("version")) not in _TOPIC_VERSIONS:
         raise ZnodeError(f"{path}: version {version!r} is not one of 1, 2, 3")
+    if "partitions" not in content:
+        raise ZnodeError(f"{path}: no partitions")
     replicas = _replica_lists(path, content, "partitions")
     adding = _replica_lists(path, content, "adding_replicas")
     removing = _replica_lists(path, content, "removing_replicas")
