@@ -179,7 +179,6 @@ def test_what_an_unreadable_topic_holds_is_unknown_not_nothing() -> None:
     spoilt = {"bad": SpoiltTopic("it is no JSON")}
     found = diagnose(
         facts(
-            active=reassignment(),
             plan=plan,
             kafka=seen,
             ensemble=ensemble(0, 1, 2, unreadable=spoilt),
