@@ -126,7 +126,7 @@ def parse_reassignment(data: bytes) -> dict[str, dict[int, Replicas]]:
         raise ZnodeError(f"{path}: unknown field {unknown[0]!r}")
     entries = content.get("partitions")
     if not isinstance(entries, list):
-        raise ZnodeError(f"{path}: partitions is {entries!r}, not a list")
+        raise ZnodeError(f"{path}: partitions is {reprlib.repr(entries)}, not a list")
     batch: dict[str, dict[int, Replicas]] = {}
     for entry in entries:
         match entry:
@@ -247,7 +247,7 @@ def _object(path: str, data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ZnodeError(f"{path}: {error}") from error
+        raise ZnodeError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ZnodeError(f"{path}: not a JSON object")
     return content
@@ -256,7 +256,7 @@ def _object(path: str, data: bytes) -> dict[str, Any]:
 def _replica_lists(path: str, content: dict[str, Any], key: str) -> dict[int, Replicas]:
     found = content.get(key, {})
     if not isinstance(found, dict):
-        raise ZnodeError(f"{path}: {key} is {found!r}, not an object")
+        raise ZnodeError(f"{path}: {key} is {reprlib.repr(found)}, not an object")
     lists = {}
     for number, replicas in found.items():
         if not number.isdecimal():
@@ -267,7 +267,7 @@ def _replica_lists(path: str, content: dict[str, Any], key: str) -> dict[int, Re
 
 def _replicas(where: str, found: Any) -> Replicas:
     if not isinstance(found, list) or not all(_is_id(broker) for broker in found):
-        raise ZnodeError(f"{where}: {found!r} is not a list of broker ids")
+        raise ZnodeError(f"{where}: {reprlib.repr(found)} is not a list of broker ids")
     if len(set(found)) < len(found):
         raise ZnodeError(f"{where}: {found} names a broker twice")
     return tuple(found)

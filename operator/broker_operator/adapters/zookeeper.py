@@ -161,12 +161,15 @@ class _Session:
         return self._client.get_children_async(path)
 
     def data(self, answer: Any) -> bytes | None:
-        """Return a node's content, None if a successful read showed that there is no such node."""
+        """Return a node's content, None if a successful read showed that there is no such node.
+
+        A node without any content says null, which is not the same as an empty one.
+        """
         try:
             content, _ = self._wait(answer)
         except NoNodeError:
             return None
-        return content or b""
+        return b"null" if content is None else bytes(content)
 
     def children(self, answer: Any) -> list[str]:
         """Return the names of a node's children; a node that does not exist has none."""

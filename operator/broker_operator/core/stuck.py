@@ -113,8 +113,8 @@ def _spoilt_request(ensemble: Ensemble) -> Obstacle | None:
         )
     return Obstacle(
         "StuckReassignment",
-        f"{requested.reason}. The controller cannot carry this out, and nobody can ask it for "
-        f"anything else while it is there; {_NOT_OURS}. {way}",
+        f"{requested.reason}. The controller cannot carry this out, and while it is there nobody "
+        f"can create another request; {_NOT_OURS}. {way}",
     )
 
 
