@@ -245,8 +245,7 @@ class RequestContract:
         self, world: World
     ) -> None:
         await world.create_topic({0: (0, 1), 1: (0, 1)})
-        await world.put_request(b"not JSON")
-        await world.delete_request()
+        await world.deafen()
         batch = {world.topic: {0: (1, 0), 7: (1, 0)}}
         await world.put_request(to_json(batch).encode())
         await world.admin.reassign({world.topic: {1: (1, 0)}})

@@ -53,8 +53,8 @@ class World(ABC):
         """Create `/admin/reassign_partitions` with this content, as any other tool may."""
 
     @abstractmethod
-    async def delete_request(self) -> None:
-        """Delete `/admin/reassign_partitions`, as nobody should."""
+    async def deafen(self) -> None:
+        """Make the controller miss the next request, as whoever deletes one by hand does."""
 
     @abstractmethod
     async def stop_broker(self, broker: BrokerId) -> None:

@@ -39,7 +39,8 @@ class FakeController:
         total: Broker -> bytes of its disks, where a broker tells.
         min_insync: `min.insync.replicas` of topics that have none of their own.
         request: `/admin/reassign_partitions`; a string stands for content nobody can parse.
-        deaf: The controller does not see the next request that is created.
+        deaf: The controller does not see the next request that is created: somebody has deleted
+            the one before by hand.
         unreadable: Topics whose znode was spoilt.
         writes: Every attempt to write, as the adapters' `on_write` names it.
     """
@@ -122,10 +123,6 @@ class FakeController:
                 if number in self.topics.get(topic, {}):
                     self._start(self.topics[topic][number], target)
         self._settle()
-
-    def drop_request(self) -> None:
-        """Delete `/admin/reassign_partitions` by hand, which nobody should."""
-        self.request, self.deaf = None, True
 
     def complete(self, *partitions: TopicPartition) -> None:
         """Let these moves catch up and finish, all by default; dead targets keep theirs open."""

@@ -12,9 +12,8 @@ from confluent_kafka.admin import ResourceType
 from broker_operator.core.model import LEADER_RATE, LEADER_REPLICAS
 from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_world import BROKERS, World
-from tests.kafka.nodes import Nodes
+from tests.kafka.nodes import REQUEST, Nodes, deafen
 from tests.kafka.processes import wait_until
-from tests.kafka.view import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -58,8 +57,8 @@ class LiveWorld(World):
     async def put_request(self, content: bytes) -> None:
         self._nodes.set(REQUEST, content)
 
-    async def delete_request(self) -> None:
-        self._nodes.delete(REQUEST)
+    async def deafen(self) -> None:
+        await asyncio.to_thread(deafen, self._nodes, self.topic, 0)
 
     async def stop_broker(self, broker: BrokerId) -> None:
         self._stopped.append(broker)

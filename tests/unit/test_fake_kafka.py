@@ -55,8 +55,8 @@ class FakeWorld(World):
         else:
             self._kafka.ask_for(found)
 
-    async def delete_request(self) -> None:
-        self._kafka.drop_request()
+    async def deafen(self) -> None:
+        self._kafka.deaf = True
 
     async def stop_broker(self, broker: BrokerId) -> None:
         self._kafka.stop_broker(broker)

@@ -220,7 +220,7 @@ def test_a_request_in_order_is_read_as_it_is() -> None:
         ({"partitions": {"0": [None, 0, 1]}, "adding_replicas": {"0": [None]}}, {0: (0, 1)}),
         ({"partitions": {"0": [True, 0, 1]}, "adding_replicas": {"0": [True]}}, {0: (0, 1)}),
         ({"partitions": {"0": [-1, 0, 1]}, "adding_replicas": {"0": [-1]}}, {0: (0, 1)}),
-        ({"partitions": {"0": [1.0, 0], "1": [2, 3]}}, {0: (1, 0)}),
+        ({"partitions": {"0": [1.0, 0], "1": [2, 3]}}, {0: (0, 1)}),
         ({"partitions": {"0": [float("inf"), "x"]}}, {}),
         ({"partitions": {"x": ["1"]}}, {}),
         ({"partitions": {"0": None}}, {}),

@@ -293,7 +293,8 @@ def _present(data: bytes) -> Iterator[tuple[int, Replicas]]:
     """Yield the partitions whose lists hold anything but ids, with the replicas that they have.
 
     What is being added is left out: it is what an unchecked request has asked for. Where such a
-    request has come to its end, the ids it has left behind are strings or fractions.
+    request has come to its end, fractions are left behind; the controller takes 1.0 for 1, so that
+    only another order makes it write the list anew.
     """
     try:
         content = json.loads(data)
@@ -301,6 +302,8 @@ def _present(data: bytes) -> Iterator[tuple[int, Replicas]]:
             if not all(map(_is_id, held)):
                 adding = [(type(b), b) for b in content.get("adding_replicas", {}).get(number, ())]
                 kept = [int(b) for b in held if (type(b), b) not in adding and _is_number(b)]
+                if kept == held:
+                    kept.append(kept.pop(0))
                 yield int(number), tuple(dict.fromkeys(kept))
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return  # nothing more can be told

@@ -162,6 +162,7 @@ def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
         message = f"waiting for broker {name_some(sorted(diagnosis.missing))} to register"
         return Condition("Available", status=False, reason="BrokersMissing", message=message)
     count = sum(len(partitions) for partitions in facts.ensemble.topics.values())
+    count += sum(len(facts.kafka.leadership.get(t, ())) for t in facts.ensemble.unreadable)
     message = f"all {count} partitions have a leader"
     return Condition("Available", status=True, reason="AllPartitionsLed", message=message)
 

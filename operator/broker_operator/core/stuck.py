@@ -157,7 +157,7 @@ def _dead_end(ensemble: Ensemble, foreign: Sequence[TopicPartition]) -> Obstacle
         "StuckReassignment",
         f"{len(back)} partitions ({name_some(sorted(back))}) are moved by another tool to broker "
         f"{name_some(sorted(away))}, which is not registered: that never ends before it is; "
-        f"{_NOT_OURS}. Start the broker, or send them back: {_way_out(_nested(back))}",
+        f"{_NOT_OURS}. Start the broker, or send them back. {_way_out(_nested(back))}",
         DEAD_END_SECONDS,
     )
 

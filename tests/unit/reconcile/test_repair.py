@@ -175,7 +175,7 @@ async def test_a_poisoned_topic_stops_all_moves_and_removals(moment: str) -> Non
     assert world.kafka.moved == moved
     assert [r.plan_hash for r in world.reassignments()] == plans
     assert not world.removed
-    assert world.condition("Available") == ("True", "AllPartitionsLed")
+    assert world.message("Available") == "all 12 partitions have a leader"
     del world.kafka.unreadable["orders"]
     await world.settle()
     world.assert_at_rest(*range(4 if moment == "at rest" else 3))
