@@ -12,6 +12,7 @@ else somebody else has put there, and knows why: it is named, and left.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from broker_operator.core.model import SpoiltRequest, TopicPartition
@@ -77,12 +78,10 @@ def _poisoned_topic(ensemble: Ensemble) -> Obstacle | None:
         topic: dict(spoilt.present) for topic, spoilt in sorted(ensemble.unreadable.items())
     }
     causes = [spoilt.reason for _, spoilt in sorted(ensemble.unreadable.items())]
-    for tp, state in sorted(ensemble.partitions()):
-        if state.in_flight and not state.target:
-            causes.append(
-                f"/brokers/topics/{tp.topic}: partition {tp.partition} loses all replicas"
-            )
-            present.setdefault(tp.topic, {})[tp.partition] = state.replicas
+    emptied = [it for it in ensemble.partitions() if it[1].in_flight and not it[1].target]
+    for tp, state in sorted(emptied, key=itemgetter(0)):
+        causes.append(f"/brokers/topics/{tp.topic}: partition {tp.partition} loses all replicas")
+        present.setdefault(tp.topic, {})[tp.partition] = state.replicas
     if not causes:
         return None
     return Obstacle(
@@ -145,9 +144,8 @@ def _dead_end(ensemble: Ensemble, foreign: Sequence[TopicPartition]) -> Obstacle
     """Moves of somebody else to a broker that is not there."""
     back: dict[TopicPartition, Replicas] = {}
     away: set[int] = set()
-    states = dict(ensemble.partitions())
     for tp in foreign:
-        state = states.get(tp)
+        state = ensemble.topics.get(tp.topic, {}).get(tp.partition)
         if state and (gone := {b for b in state.adding if b not in ensemble.brokers}):
             away |= gone
             back[tp] = state.origin
