@@ -97,6 +97,7 @@ class Coordination(Protocol):
 
         Raises:
             ReassignmentInProgressError: The node exists.
+            TransientError: Not now; also while `/migration` exists.
             ValueError: The batch breaks a rule that the controller relies on but does not check:
                 empty, over 200 entries, over 1,000,000 bytes, an empty replica list, a duplicate
                 or negative id, a target that is not live, a partition that is unknown or on the

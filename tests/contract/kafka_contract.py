@@ -18,11 +18,13 @@ from broker_operator.core.model import (
     BrokerLogs,
     Leadership,
     PartitionState,
+    SpoiltRequest,
     Throttle,
     ThrottleConfigs,
     TopicPartition,
     Unknown,
 )
+from broker_operator.core.planner.kafka_json import to_json
 from broker_operator.ports import ReassignmentInProgressError, RejectedError, TransientError
 from tests.contract.kafka_world import BROKERS, DEADLINE, SIZE
 
@@ -221,6 +223,45 @@ class SubmitContract:
         seen = await world.coordination.read()
         assert seen.requested is None
         assert not any(state.in_flight for _, state in seen.partitions())
+
+
+class RequestContract:
+    """What the controller does with requests that others have put there, or taken away."""
+
+    async def test_a_request_that_nobody_can_parse_goes_with_any_reassignment(
+        self, world: World
+    ) -> None:
+        await world.create_topic({0: (0, 1)})
+        await world.put_request(b"not JSON")
+        await world.until("seen", lambda seen: isinstance(seen.requested, SpoiltRequest))
+        with pytest.raises(ReassignmentInProgressError):
+            await world.coordination.submit({world.topic: {0: (1, 0)}})
+        await world.admin.reassign({world.topic: {0: (0, 1)}})
+        await world.until("gone", lambda seen: seen.requested is None)
+        await world.coordination.submit({world.topic: {0: (1, 0)}})
+        await world.until_moved({world.topic: {0: (1, 0)}})
+
+    async def test_a_request_that_is_not_seen_goes_when_all_it_names_is_reassigned(
+        self, world: World
+    ) -> None:
+        await world.create_topic({0: (0, 1), 1: (0, 1)})
+        await world.deafen()
+        batch = {world.topic: {0: (1, 0), 7: (1, 0)}}
+        await world.put_request(to_json(batch).encode())
+        await world.admin.reassign({world.topic: {1: (1, 0)}})
+        seen = await world.until_moved({world.topic: {1: (1, 0)}}, requested=batch)
+        assert seen.topics[world.topic][0] == PartitionState((0, 1))
+        with pytest.raises(RejectedError, match=f"{world.topic}-7"):
+            await world.admin.reassign({world.topic: {0: (0, 1), 7: (1, 0)}})
+        await world.until("gone", lambda seen: seen.requested is None)
+        await world.coordination.submit({world.topic: {0: (1, 0)}})
+        await world.until_moved({world.topic: {0: (1, 0)}})
+
+    async def test_what_does_not_exist_is_dropped_from_a_request(self, world: World) -> None:
+        await world.create_topic({0: (0, 1)})
+        batch = {world.topic: {0: (1, 0)}, "nobody-made-this": {0: (1, 0)}}
+        await world.put_request(to_json(batch).encode())
+        await world.until_moved({world.topic: {0: (1, 0)}})
 
 
 class AdminContract:
@@ -437,6 +478,7 @@ class KafkaContract(
     ReadContract,
     ReassignmentContract,
     SubmitContract,
+    RequestContract,
     AdminContract,
     ThrottleContract,
     MinInsyncContract,

@@ -49,6 +49,14 @@ class World(ABC):
         """Set a config of `topic`, or delete it if `value` is None."""
 
     @abstractmethod
+    async def put_request(self, content: bytes) -> None:
+        """Create `/admin/reassign_partitions` with this content, as any other tool may."""
+
+    @abstractmethod
+    async def deafen(self) -> None:
+        """Make the controller miss the next request, as whoever deletes one by hand does."""
+
+    @abstractmethod
     async def stop_broker(self, broker: BrokerId) -> None:
         """Take a broker out of the cluster in good order."""
 
@@ -81,8 +89,10 @@ class World(ABC):
             assert time.monotonic() < end, f"not within {DEADLINE:g} s: {what}"
             await asyncio.sleep(0.05)
 
-    async def until_moved(self, target: Assignment) -> Ensemble:
-        """Wait until these partitions are where they should be and nothing is requested."""
+    async def until_moved(
+        self, target: Assignment, *, requested: Assignment | None = None
+    ) -> Ensemble:
+        """Wait until these partitions are where they should be and nothing else is requested."""
 
         def moved(seen: Ensemble) -> bool:
             there = all(
@@ -90,6 +100,6 @@ class World(ABC):
                 for topic, partitions in target.items()
                 for number, replicas in partitions.items()
             )
-            return there and seen.requested is None
+            return there and seen.requested == requested
 
         return await self.until(f"moved to {target}", moved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from broker_operator.core.model import PartitionState, RegisteredBroker
+from broker_operator.core.model import PartitionState, RegisteredBroker, SpoiltTopic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +39,9 @@ class FakeController:
         total: Broker -> bytes of its disks, where a broker tells.
         min_insync: `min.insync.replicas` of topics that have none of their own.
         request: `/admin/reassign_partitions`; a string stands for content nobody can parse.
+        deaf: The controller does not see the next request that is created: somebody has deleted
+            the one before by hand.
+        unreadable: Topics whose znode was spoilt.
         writes: Every attempt to write, as the adapters' `on_write` names it.
     """
 
@@ -56,6 +59,8 @@ class FakeController:
     total: dict[BrokerId, int] = field(default_factory=dict)
     min_insync: int = 1
     request: dict[str, dict[int, Replicas]] | str | None = None
+    deaf: bool = False
+    unreadable: dict[str, SpoiltTopic] = field(default_factory=dict)
     broker_configs: dict[BrokerId, dict[str, str]] = field(default_factory=dict)
     topic_configs: dict[str, dict[str, str]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
@@ -95,18 +100,28 @@ class FakeController:
         self.topic_configs.pop(name, None)
 
     def move(self, batch: Assignment) -> None:
-        """Start moving, as the controller does for an Admin API request, whoever sent it."""
+        """Start moving, as the controller does for an Admin API request, whoever sent it.
+
+        It drops a request that nobody can parse, and sees the next one again once there is none.
+        """
+        if isinstance(self.request, str):
+            self.request = None
         for topic, partitions in batch.items():
             for number, target in partitions.items():
                 self._forget(topic, number)
-                self._start(self.topics[topic][number], target)
+                if number in self.topics.get(topic, {}):
+                    self._start(self.topics[topic][number], target)
+        self.deaf = self.deaf and self.request is not None
 
     def ask_for(self, batch: Assignment) -> None:
         """Create `/admin/reassign_partitions`, whoever does it; the controller starts at once."""
         self.request = {topic: dict(partitions) for topic, partitions in batch.items()}
+        if self.deaf:
+            return
         for topic, partitions in batch.items():
             for number, target in partitions.items():
-                self._start(self.topics[topic][number], target)
+                if number in self.topics.get(topic, {}):
+                    self._start(self.topics[topic][number], target)
         self._settle()
 
     def complete(self, *partitions: TopicPartition) -> None:
@@ -149,7 +164,7 @@ class FakeController:
 
     def _settle(self) -> None:
         """Take what is done out of the request node, and the node away with the last of it."""
-        if isinstance(self.request, dict):
+        if isinstance(self.request, dict) and not self.deaf:
             for topic, partitions in list(self.request.items()):
                 for number in list(partitions):
                     moving = self.topics.get(topic, {}).get(number)

@@ -17,6 +17,7 @@ from broker_operator.core.model import (
     BrokerLogs,
     Ensemble,
     Leadership,
+    SpoiltRequest,
     ThrottleConfigs,
     Unknown,
 )
@@ -60,8 +61,10 @@ class FakeCoordination:
             topics={
                 topic: {number: partition.state for number, partition in partitions.items()}
                 for topic, partitions in kafka.topics.items()
+                if topic not in kafka.unreadable
             },
             requested=_requested(kafka.request),
+            unreadable=dict(kafka.unreadable),
         )
 
     async def submit(self, batch: Assignment) -> None:
@@ -75,6 +78,8 @@ class FakeCoordination:
         }
         if problems := list(znodes.world_problems(batch, kafka.brokers, states)):
             raise ValueError("; ".join(problems))
+        if kafka.migrating:
+            raise TransientError("/migration exists")
         kafka.writes.append("create /admin/reassign_partitions")
         if kafka.request is not None:
             raise ReassignmentInProgressError("/admin/reassign_partitions exists")
@@ -125,9 +130,10 @@ class FakeBrokerAdmin:
         refused = []
         for topic, partitions in batch.items():
             for number, target in partitions.items():
-                if problem := self._refusal(topic, number, target):
+                problem, dead = self._refusal(topic, number, target)
+                if problem:
                     refused.append(problem)
-                else:
+                if not dead:
                     self._kafka.move({topic: {number: target}})
         if refused:
             raise RejectedError("; ".join(refused))
@@ -233,14 +239,14 @@ class FakeBrokerAdmin:
             sizes, usable=self._kafka.usable.get(broker), total=self._kafka.total.get(broker)
         )
 
-    def _refusal(self, topic: str, number: int, target: Replicas) -> str:
+    def _refusal(self, topic: str, number: int, target: Replicas) -> tuple[str, list[BrokerId]]:
+        """Say why a target is refused, and which of the brokers it adds are dead."""
         partition = self._kafka.topics.get(topic, {}).get(number)
+        origin = partition.state.origin if partition else ()
+        dead = [b for b in target if b not in origin and b not in self._kafka.brokers]
         if partition is None:
-            return f"{topic}-{number}: no such partition"
-        added = [broker for broker in target if broker not in partition.state.origin]
-        if dead := [broker for broker in added if broker not in self._kafka.brokers]:
-            return f"{topic}-{number}: not alive: {dead}"
-        return ""
+            return f"{topic}-{number}: no such partition", dead
+        return (f"{topic}-{number}: not alive: {dead}" if dead else ""), dead
 
     def _writable(self, brokers: Iterable[BrokerId]) -> list[BrokerId]:
         asked = list(brokers)
@@ -298,12 +304,12 @@ class FakeClients:
 
 def _requested(
     request: dict[str, dict[int, Replicas]] | str | None,
-) -> Assignment | Unknown | None:
+) -> Assignment | SpoiltRequest | None:
     match request:
         case None:
             return None
         case str():
-            return Unknown(f"/admin/reassign_partitions: {request}")
+            return SpoiltRequest(f"/admin/reassign_partitions: {request}")
         case dict():
             return {topic: dict(partitions) for topic, partitions in request.items()}
 

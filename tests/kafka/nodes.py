@@ -8,6 +8,10 @@ from typing import Any
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
+from tests.kafka.processes import wait_until
+
+REQUEST = "/admin/reassign_partitions"
+
 
 class Nodes:
     """A chroot of its own, written into by hand."""
@@ -61,3 +65,17 @@ class Nodes:
     def close(self) -> None:
         self._client.stop()
         self._client.close()
+
+
+def deafen(nodes: Nodes, topic: str, partition: int) -> None:
+    """Make the controller miss the next request, as whoever deletes one by hand does.
+
+    It has to have looked at the one before: this one changes nothing, and the controller leaves it
+    there, written in its own way, since the lists never become the same.
+    """
+    held = nodes.json(f"/brokers/topics/{topic}")["partitions"][str(partition)]
+    entry = {"topic": topic, "partition": partition, "replicas": [*held[:1], *held]}
+    nodes.set(REQUEST, {"version": 1, "partitions": [entry]})
+    compact = json.dumps({"version": 1, "partitions": [entry]}, separators=(",", ":")).encode()
+    wait_until(lambda: nodes.get(REQUEST)[0] == compact, "the controller has seen it")
+    nodes.delete(REQUEST)

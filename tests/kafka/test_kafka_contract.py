@@ -12,6 +12,7 @@ from confluent_kafka.admin import ResourceType
 from broker_operator.core.model import LEADER_RATE, LEADER_REPLICAS
 from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_world import BROKERS, World
+from tests.kafka.nodes import REQUEST, Nodes, deafen
 from tests.kafka.processes import wait_until
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LiveWorld(World):
         self._cluster = cluster
         self._stopped: list[BrokerId] = []
         self._held = False
+        self._nodes = Nodes(cluster.zookeeper, "/kafka")
         self.coordination = coordination
         self.admin = admin
         self.writes = writes
@@ -51,6 +53,12 @@ class LiveWorld(World):
     async def configure_topic(self, key: str, value: str | None) -> None:
         topic = (ResourceType.TOPIC, self.topic)
         await asyncio.to_thread(self._cluster.configure, *topic, key, value)
+
+    async def put_request(self, content: bytes) -> None:
+        self._nodes.set(REQUEST, content)
+
+    async def deafen(self) -> None:
+        await asyncio.to_thread(deafen, self._nodes, self.topic, 0)
 
     async def stop_broker(self, broker: BrokerId) -> None:
         self._stopped.append(broker)
@@ -71,6 +79,7 @@ class LiveWorld(World):
 
     async def restore(self) -> None:
         """Put right what a failed test left behind."""
+        self._nodes.close()
         for broker in list(self._stopped):
             await self.start_broker(broker)
         if self._held:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker_operator.adapters.zookeeper import CALL_DEADLINE, ZooKeeperCoordination
-from broker_operator.core.model import Ensemble, PartitionState, RegisteredBroker, Unknown
+from broker_operator.core.model import Ensemble, PartitionState, RegisteredBroker, SpoiltRequest
 from broker_operator.ports import ReassignmentInProgressError, TransientError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def test_a_request_nobody_can_parse_is_unknown_and_blocks(nodes: Nodes) ->
     nodes.set(REQUEST, b"not JSON")
     coordination = adapter(nodes.connect)
     requested = (await coordination.read()).requested
-    assert isinstance(requested, Unknown)
+    assert isinstance(requested, SpoiltRequest)
     assert REQUEST in requested.reason
     with pytest.raises(ReassignmentInProgressError):
         await coordination.submit({"orders": {0: (1,)}})
@@ -95,8 +95,6 @@ async def test_a_request_nobody_can_parse_is_unknown_and_blocks(nodes: Nodes) ->
     [
         ("/brokers/ids/x", {"version": 1, "host": "a", "port": 1}),
         ("/brokers/ids/1", b""),
-        ("/brokers/topics/orders", {"version": 3, "partitions": {"0": ["1", 2]}}),
-        ("/brokers/topics/orders", b"{}"),
         ("/controller", {"version": 2}),
         ("/cluster/id", b"abc"),
     ],
@@ -108,6 +106,30 @@ async def test_one_strange_node_fails_the_whole_read_and_is_named(
     coordination = adapter(nodes.connect)
     with pytest.raises(TransientError, match=path.removesuffix("/x")):
         await coordination.read()
+    await coordination.close()
+
+
+async def test_a_spoilt_topic_is_known_to_be_there_and_the_others_are_read(nodes: Nodes) -> None:
+    nodes.set("/brokers/topics/good", {"version": 1, "partitions": {"0": [0]}})
+    nodes.set("/brokers/topics/bad", {"version": 3, "partitions": {"0": ["1", 2]}})
+    nodes.set("/brokers/topics/empty", b"")
+    coordination = adapter(nodes.connect)
+    seen = await coordination.read()
+    assert set(seen.topics) == {"good"}
+    assert seen.names == {"good", "bad", "empty"}
+    assert seen.unreadable["bad"].present == {0: (1, 2)}
+    assert all(f"/brokers/topics/{t}" in s.reason for t, s in seen.unreadable.items())
+    await coordination.close()
+
+
+async def test_nothing_is_submitted_once_a_migration_has_begun(nodes: Nodes) -> None:
+    nodes.serve(0)
+    nodes.set("/brokers/topics/orders", {"version": 1, "partitions": {"0": [0]}})
+    nodes.set("/migration", {"version": 0})
+    coordination = adapter(nodes.connect)
+    with pytest.raises(TransientError, match="/migration"):
+        await coordination.submit({"orders": {0: (0,)}})
+    assert not nodes.exists(REQUEST)
     await coordination.close()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.kafka.nodes import Nodes
+from kazoo.exceptions import NoNodeError
+
+from tests.kafka.nodes import REQUEST, Nodes
 from tests.kafka.processes import wait_until
 
 if TYPE_CHECKING:
     from tests.kafka.cluster import KafkaCluster
 
-REQUEST = "/admin/reassign_partitions"
 TOPICS, BROKERS = "/brokers/topics", "/brokers/ids"
 
 
@@ -61,7 +62,10 @@ class View:
 
     def requested(self) -> bytes | None:
         """Content of `/admin/reassign_partitions`, None if it is not there."""
-        return self.nodes.get(REQUEST)[0] if self.nodes.exists(REQUEST) else None
+        try:
+            return self.nodes.get(REQUEST)[0]
+        except NoNodeError:
+            return None
 
     def throttles(self) -> dict[str, dict[str, str]]:
         """Replication throttles by the entity that has one, `brokers/1` or `topics/orders`."""

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker_operator.adapters import znodes
 from broker_operator.core.model import (
     MIN_INSYNC,
     BrokerLogs,
     PartitionState,
+    SpoiltRequest,
     TopicPartition,
     Unknown,
 )
@@ -45,6 +47,16 @@ class FakeWorld(World):
             configs.pop(key, None)
         else:
             configs[key] = value
+
+    async def put_request(self, content: bytes) -> None:
+        found = znodes.read_reassignment(content)
+        if isinstance(found, SpoiltRequest):
+            self._kafka.request = found.reason
+        else:
+            self._kafka.ask_for(found)
+
+    async def deafen(self) -> None:
+        self._kafka.deaf = True
 
     async def stop_broker(self, broker: BrokerId) -> None:
         self._kafka.stop_broker(broker)

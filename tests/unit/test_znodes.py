@@ -7,10 +7,18 @@ import pytest
 
 from broker_operator.adapters import znodes
 from broker_operator.adapters.znodes import ZnodeError
-from broker_operator.core.model import PartitionState, RegisteredBroker
+from broker_operator.core.model import (
+    PartitionState,
+    RegisteredBroker,
+    SpoiltRequest,
+    SpoiltTopic,
+)
 
 if TYPE_CHECKING:
     from broker_operator.core.model import Assignment
+
+
+ENTRY: dict[str, Any] = {"topic": "t", "partition": 4, "replicas": [1]}
 
 
 def encoded(**content: Any) -> bytes:
@@ -159,11 +167,78 @@ def test_a_request_is_written_as_the_controller_reads_it() -> None:
         encoded(version=1, partitions=[{"topic": "t", "partition": 0, "replicas": [2, 2]}]),
         encoded(version=1, partitions=[{"topic": "t", "partition": "0", "replicas": [1]}]),
         encoded(version=1, partitions=[{"topic": 1, "partition": 0, "replicas": [1]}]),
+        encoded(version=1, partitions=[{"topic": "t", "partition": 0, "replicas": []}]),
+        encoded(version=1, partitions=[ENTRY | {"log_dirs": ["any"]}]),
+        encoded(version=1, partitions=[ENTRY], owner="somebody"),
+        b"[" * 100_000,
     ],
 )
 def test_a_request_nobody_should_have_written(data: bytes) -> None:
     with pytest.raises(ZnodeError, match="/admin/reassign_partitions"):
         znodes.parse_reassignment(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "names", "fatal"),
+    [
+        (b"not JSON", (), False),
+        (b"[]", (), False),
+        (b"null", (), True),
+        (encoded(version=1), (), True),
+        (encoded(version=1, partitions=None), (), True),
+        (encoded(version=1, partitions=[None]), (), True),
+        (encoded(version=1, partitions="t"), (), False),
+        (encoded(version=1, partitions=[7]), (), False),
+        (encoded(version=1, owner="somebody"), (), False),
+        (encoded(version=1, partitions=[ENTRY | {"log_dirs": ["any"]}]), (), False),
+        (encoded(version=1, partitions=[ENTRY | {"replicas": None}]), (("t", 4),), False),
+        (encoded(version=1, partitions=[{"topic": "t", "replicas": [1]}]), (("t", 0),), False),
+        (encoded(version=1, partitions=[ENTRY | {"topic": None}]), (), False),
+    ],
+)
+def test_what_the_controller_reads_in_a_spoilt_request(
+    *, data: bytes, names: tuple[tuple[str, int], ...], fatal: bool
+) -> None:
+    found = znodes.read_reassignment(data)
+    assert isinstance(found, SpoiltRequest)
+    assert (found.names, found.fatal) == (names, fatal)
+
+
+def test_a_request_in_order_is_read_as_it_is() -> None:
+    assert znodes.read_reassignment(encoded(partitions=[ENTRY])) == {"t": {4: (1,)}}
+
+
+@pytest.mark.parametrize(
+    ("content", "present"),
+    [
+        # What live brokers make of replicas that are asked for as strings, null, booleans, or
+        # fractions: only these have arrived, where nothing had to be copied.
+        (
+            {"partitions": {"0": ["2", "1", 0, 1]}, "adding_replicas": {"0": ["2", "1"]}},
+            {0: (0, 1)},
+        ),
+        ({"partitions": {"0": [None, 0, 1]}, "adding_replicas": {"0": [None]}}, {0: (0, 1)}),
+        ({"partitions": {"0": [True, 0, 1]}, "adding_replicas": {"0": [True]}}, {0: (0, 1)}),
+        ({"partitions": {"0": [-1, 0, 1]}, "adding_replicas": {"0": [-1]}}, {0: (0, 1)}),
+        ({"partitions": {"0": [1.0, 0], "1": [2, 3]}}, {0: (0, 1)}),
+        ({"partitions": {"0": [float("inf"), "x"]}}, {}),
+        ({"partitions": {"x": ["1"]}}, {}),
+        ({"partitions": {"0": None}}, {}),
+        ({"partitions": {"0": ["1"]}, "adding_replicas": {"0": 1}}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_a_spoilt_topic_still_tells(content: Any, present: dict[int, tuple[int, ...]]) -> None:
+    found = znodes.read_topic("t", encoded(version=3, **content))
+    assert isinstance(found, SpoiltTopic)
+    assert found.present == present
+    assert "/brokers/topics/t" in found.reason
+
+
+def test_a_topic_that_is_no_json_tells_nothing() -> None:
+    found = znodes.read_topic("t", b"{")
+    assert isinstance(found, SpoiltTopic)
+    assert found.present == {}
 
 
 def test_the_limits_are_what_is_allowed() -> None:

@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.core.model import PartitionState, RegisteredBroker
+from broker_operator.core.model import (
+    PartitionState,
+    RegisteredBroker,
+    SpoiltRequest,
+    SpoiltTopic,
+    TopicPartition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -31,6 +38,8 @@ MAX_BYTES = 1_000_000
 """ZooKeeper drops the connection of who sends more than 1,048,575 bytes in one request."""
 
 _ENDPOINT = re.compile(r"[^:/]+://\[?(?P<host>[^\[\]/]+?)\]?:(?P<port>-?\d+)")
+_REQUEST_FIELDS = frozenset({"version", "partitions"})
+_ENTRY_FIELDS = frozenset({"topic", "partition", "replicas"})
 _TOPIC_VERSIONS = frozenset({1, 2, 3})
 
 
@@ -67,6 +76,8 @@ def parse_topic(topic: str, data: bytes) -> dict[int, PartitionState]:
     content = _object(path, data)
     if (version := content.get("version")) not in _TOPIC_VERSIONS:
         raise ZnodeError(f"{path}: version {version!r} is not one of 1, 2, 3")
+    if "partitions" not in content:
+        raise ZnodeError(f"{path}: no partitions")
     replicas = _replica_lists(path, content, "partitions")
     adding = _replica_lists(path, content, "adding_replicas")
     removing = _replica_lists(path, content, "removing_replicas")
@@ -83,6 +94,14 @@ def parse_topic(topic: str, data: bytes) -> dict[int, PartitionState]:
     return states
 
 
+def read_topic(topic: str, data: bytes) -> dict[int, PartitionState] | SpoiltTopic:
+    """Parse `/brokers/topics/T`, or say what is wrong with it and what it still tells."""
+    try:
+        return parse_topic(topic, data)
+    except ZnodeError as error:
+        return SpoiltTopic(str(error), {n: kept for n, kept in _present(data) if kept})
+
+
 def parse_controller(data: bytes) -> BrokerId:
     """Parse `/controller`."""
     return _broker_id(CONTROLLER, _object(CONTROLLER, data).get("brokerid"))
@@ -97,21 +116,65 @@ def parse_cluster_id(data: bytes) -> str:
 
 
 def parse_reassignment(data: bytes) -> dict[str, dict[int, Replicas]]:
-    """Parse `/admin/reassign_partitions`, whoever wrote it."""
+    """Parse `/admin/reassign_partitions`, whoever wrote it.
+
+    The controller ignores all of it if any object has a field that it does not know.
+    """
     path = REASSIGNMENT
-    entries = _object(path, data).get("partitions")
+    content = _object(path, data)
+    if unknown := sorted(content.keys() - _REQUEST_FIELDS):
+        raise ZnodeError(f"{path}: unknown field {unknown[0]!r}")
+    entries = content.get("partitions")
     if not isinstance(entries, list):
-        raise ZnodeError(f"{path}: partitions is {entries!r}, not a list")
+        raise ZnodeError(f"{path}: partitions is {reprlib.repr(entries)}, not a list")
     batch: dict[str, dict[int, Replicas]] = {}
     for entry in entries:
         match entry:
-            case {"topic": str(topic), "partition": number, "replicas": replicas} if _is_id(number):
-                batch.setdefault(topic, {})[number] = _replicas(
-                    f"{path}: {topic}-{number}", replicas
-                )
+            case {"topic": str(topic), "partition": number, "replicas": replicas, **rest} if (
+                _is_id(number) and not rest
+            ):
+                where = f"{path}: {topic}-{number}"
+                if not (target := _replicas(where, replicas)):
+                    raise ZnodeError(f"{where}: no replicas")
+                batch.setdefault(topic, {})[number] = target
             case _:
-                raise ZnodeError(f"{path}: entry {entry!r}")
+                raise ZnodeError(f"{path}: entry {reprlib.repr(entry)}")
     return batch
+
+
+def read_reassignment(data: bytes) -> dict[str, dict[int, Replicas]] | SpoiltRequest:
+    """Parse `/admin/reassign_partitions`, or say what is wrong with it and how it can be cleared.
+
+    Which content does what was seen on live brokers, and stands in
+    `tests/kafka/matrix/test_request_node.py`.
+    """
+    try:
+        return parse_reassignment(data)
+    except ZnodeError as error:
+        return SpoiltRequest(str(error), *_taken_in(data))
+
+
+def _taken_in(data: bytes) -> tuple[tuple[TopicPartition, ...], bool]:
+    """Return the partitions that the controller reads in a spoilt request, and if it stumbles."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return (), False
+    if content is None:
+        return (), True
+    if not isinstance(content, dict) or content.keys() - _REQUEST_FIELDS:
+        return (), False
+    entries = content.get("partitions")
+    if entries is None or (isinstance(entries, list) and None in entries):
+        return (), True
+    names = []
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict) or entry.keys() - _ENTRY_FIELDS:
+            return (), False
+        topic, number = entry.get("topic"), entry.get("partition", 0)
+        if isinstance(topic, str) and _is_id(number):
+            names.append(TopicPartition(topic, number))
+    return tuple(names), False
 
 
 def encode_reassignment(batch: Assignment) -> bytes:
@@ -183,8 +246,8 @@ def world_problems(
 def _object(path: str, data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
-    except ValueError as error:
-        raise ZnodeError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ZnodeError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ZnodeError(f"{path}: not a JSON object")
     return content
@@ -193,7 +256,7 @@ def _object(path: str, data: bytes) -> dict[str, Any]:
 def _replica_lists(path: str, content: dict[str, Any], key: str) -> dict[int, Replicas]:
     found = content.get(key, {})
     if not isinstance(found, dict):
-        raise ZnodeError(f"{path}: {key} is {found!r}, not an object")
+        raise ZnodeError(f"{path}: {key} is {reprlib.repr(found)}, not an object")
     lists = {}
     for number, replicas in found.items():
         if not number.isdecimal():
@@ -204,7 +267,7 @@ def _replica_lists(path: str, content: dict[str, Any], key: str) -> dict[int, Re
 
 def _replicas(where: str, found: Any) -> Replicas:
     if not isinstance(found, list) or not all(_is_id(broker) for broker in found):
-        raise ZnodeError(f"{where}: {found!r} is not a list of broker ids")
+        raise ZnodeError(f"{where}: {reprlib.repr(found)} is not a list of broker ids")
     if len(set(found)) < len(found):
         raise ZnodeError(f"{where}: {found} names a broker twice")
     return tuple(found)
@@ -224,6 +287,33 @@ def _broker_id(path: str, found: Any) -> BrokerId:
     if not _is_id(found):
         raise ZnodeError(f"{path}: broker id {found!r}")
     return int(found)
+
+
+def _present(data: bytes) -> Iterator[tuple[int, Replicas]]:
+    """Yield the partitions whose lists hold anything but ids, with the replicas that they have.
+
+    What is being added is left out: it is what an unchecked request has asked for. Where such a
+    request has come to its end, fractions are left behind; the controller takes 1.0 for 1, so that
+    only another order makes it write the list anew.
+    """
+    try:
+        content = json.loads(data)
+        for number, held in content["partitions"].items():
+            if not all(map(_is_id, held)):
+                adding = [(type(b), b) for b in content.get("adding_replicas", {}).get(number, ())]
+                kept = [int(b) for b in held if (type(b), b) not in adding and _is_number(b)]
+                if kept == held:
+                    kept.append(kept.pop(0))
+                yield int(number), tuple(dict.fromkeys(kept))
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return  # nothing more can be told
+
+
+def _is_number(found: Any) -> bool:
+    """Whether it is an id, or was one before it was read without a look at its type."""
+    if isinstance(found, str):
+        return found.isdecimal()
+    return type(found) in (int, float) and 0 <= found < 2**31
 
 
 def _is_id(found: Any) -> bool:

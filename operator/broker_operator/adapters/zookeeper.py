@@ -19,13 +19,13 @@ from kazoo.protocol.states import KazooState, KeeperState
 
 from broker_operator.adapters import znodes
 from broker_operator.adapters.pool import Pool
-from broker_operator.core.model import Ensemble, Unknown
+from broker_operator.core.model import Ensemble, SpoiltTopic
 from broker_operator.ports import ReassignmentInProgressError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from broker_operator.core.model import Assignment, Replicas
+    from broker_operator.core.model import Assignment
 
 SESSION_TIMEOUT = 10.0
 """Seconds without a word from the server after which the session is suspended, then lost."""
@@ -80,6 +80,7 @@ class ZooKeeperCoordination:
         session.sync()
         brokers = session.ask_children(znodes.BROKERS)
         topics = {topic: session.ask(f"{znodes.TOPICS}/{topic}") for topic in batch}
+        migration = session.ask(znodes.MIGRATION)
         live = {znodes.parse_broker_name(name) for name in session.children(brokers)}
         known = {
             topic: znodes.parse_topic(topic, found)
@@ -88,6 +89,8 @@ class ZooKeeperCoordination:
         }
         if problems := list(znodes.world_problems(batch, live, known)):
             raise ValueError("; ".join(problems))
+        if session.data(migration) is not None:
+            raise TransientError(f"{znodes.MIGRATION} exists: a KRaft controller owns the metadata")
         self._on_write(f"create {znodes.REASSIGNMENT}")
         session.create(znodes.REASSIGNMENT, data)
 
@@ -158,12 +161,15 @@ class _Session:
         return self._client.get_children_async(path)
 
     def data(self, answer: Any) -> bytes | None:
-        """Return a node's content, None if a successful read showed that there is no such node."""
+        """Return a node's content, None if a successful read showed that there is no such node.
+
+        A node without any content says null, which is not the same as an empty one.
+        """
         try:
             content, _ = self._wait(answer)
         except NoNodeError:
             return None
-        return content or b""
+        return b"null" if content is None else bytes(content)
 
     def children(self, answer: Any) -> list[str]:
         """Return the names of a node's children; a node that does not exist has none."""
@@ -191,13 +197,16 @@ def _read(session: _Session) -> Ensemble:
     broker_data = _contents(session, znodes.BROKERS, session.children(brokers))
     topic_data = _contents(session, znodes.TOPICS, session.children(topics))
     controller_data, cluster_data = session.data(controller), session.data(cluster_id)
+    states = {name: znodes.read_topic(name, data) for name, data in topic_data}
+    request = session.data(requested)
     return Ensemble(
         cluster_id=None if cluster_data is None else znodes.parse_cluster_id(cluster_data),
         brokers={broker.id: broker for broker in starmap(znodes.parse_broker, broker_data)},
         controller=None if controller_data is None else znodes.parse_controller(controller_data),
         migrating=session.data(migration) is not None,
-        topics={name: znodes.parse_topic(name, data) for name, data in topic_data},
-        requested=_requested(session.data(requested)),
+        topics={t: state for t, state in states.items() if not isinstance(state, SpoiltTopic)},
+        requested=None if request is None else znodes.read_reassignment(request),
+        unreadable={t: state for t, state in states.items() if isinstance(state, SpoiltTopic)},
     )
 
 
@@ -206,15 +215,6 @@ def _contents(session: _Session, parent: str, names: Iterable[str]) -> list[tupl
     answers = [(name, session.ask(f"{parent}/{name}")) for name in sorted(names)]
     contents = [(name, session.data(answer)) for name, answer in answers]
     return [(name, data) for name, data in contents if data is not None]
-
-
-def _requested(data: bytes | None) -> dict[str, dict[int, Replicas]] | Unknown | None:
-    if data is None:
-        return None
-    try:
-        return znodes.parse_reassignment(data)
-    except znodes.ZnodeError as error:
-        return Unknown(str(error))
 
 
 def _describe(error: Exception) -> str:

@@ -22,6 +22,7 @@ from broker_operator.adapters.zookeeper import ZooKeeperCoordination
 from broker_operator.cli.cluster import Cluster, cluster_of
 from broker_operator.cli.errors import InputError
 from broker_operator.core.model import BrokerLogs, PartitionState, Unknown
+from broker_operator.core.text import name_some
 from broker_operator.ports import RejectedError, TransientError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def read_zookeeper(connect: str) -> Cluster:
         if any(words in str(error) for words in _ANSWERS):
             hint = ""
         raise InputError(f"--zookeeper {connect}: {hint}{error}") from error
+    if spoilt := [each.reason for each in ensemble.unreadable.values()]:
+        raise InputError(f"--zookeeper {connect}: unexpected content: {name_some(spoilt)}")
     if ensemble.cluster_id is None and not ensemble.topics:
         raise InputError(f"--zookeeper {connect}: no Kafka cluster is there; is the chroot right?")
     racks = {broker.id: broker.rack for broker in ensemble.brokers.values()}

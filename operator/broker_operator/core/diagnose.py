@@ -35,7 +35,7 @@ class Diagnosis:
         offline: Partitions without a leader, None if unknown.
         lagging: Partitions not in flight where a live replica on a desired broker is out of sync;
             None if unknown.
-        left: What the active plan still has to do, None without one.
+        left: What the active plan still has to do, None without one or if unknown.
     """
 
     slots: tuple[Slot, ...]
@@ -105,7 +105,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         volumes=volumes,
         registered=frozenset(ensemble.brokers) if ensemble else None,
         ready=running.intersection(ensemble.brokers) if ensemble else running,
-        replicas=ensemble.replicas if ensemble else None,
+        replicas=ensemble.replicas if ensemble and not ensemble.unreadable else None,
         ours=ours,
         foreign=foreign,
         offline=offline,
@@ -131,7 +131,8 @@ def _in_flight(
     ways = (plan.target, plan.origin) if plan else ()
     for tp, target in sorted(flying.items()):
         planned = [set(way.get(tp.topic, {}).get(tp.partition, ())) for way in ways]
-        (ours if target in planned else foreign).append(tp)
+        # No plan leads to an empty list, which is also what a plan has for what it does not name.
+        (ours if target and target in planned else foreign).append(tp)
     return tuple(ours), tuple(foreign)
 
 
@@ -151,11 +152,16 @@ def _health(
             offline.append(tp)
         if not state.in_flight and not seen.isr.issuperset(watched.intersection(state.replicas)):
             lagging.append(tp)
+    for topic in ensemble.unreadable:
+        led = kafka.leadership.get(topic, {})
+        offline += [TopicPartition(topic, n) for n, seen in led.items() if seen.leader is None]
     return tuple(sorted(offline)), tuple(sorted(lagging))
 
 
 def _left(facts: Facts, ensemble: Ensemble | None) -> Remaining | None:
-    if ensemble is None or facts.plan is None or isinstance(facts.plan, Unknown):
+    if ensemble is None or ensemble.unreadable:
+        return None  # a topic that cannot be read would be taken for deleted
+    if facts.plan is None or isinstance(facts.plan, Unknown):
         return None
     known = largest_sizes(facts.kafka) if isinstance(facts.kafka, KafkaView) else {}
     return remaining(ensemble.topics, facts.plan.target, known)

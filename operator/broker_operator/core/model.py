@@ -46,6 +46,32 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoiltRequest(Unknown):
+    """`/admin/reassign_partitions` with something in it that no controller can carry out.
+
+    Attributes:
+        names: Partitions that the controller reads in it all the same; a reassignment of each of
+            these through the Admin API takes it out. Without any, that of any partition clears it.
+        fatal: It makes the controller stumble whenever it looks: no reassignment through the Admin
+            API gets an answer, and no other broker can become controller.
+    """
+
+    names: tuple[TopicPartition, ...] = ()
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpoiltTopic(Unknown):
+    """`/brokers/topics/T` with something in it that Kafka does not write.
+
+    Attributes:
+        present: Spoilt partition -> its replicas, as far as it still tells.
+    """
+
+    present: Mapping[int, Replicas] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Broker:
     """A broker as the planner sees it.
 
@@ -118,9 +144,9 @@ class Ensemble:
         brokers: `/brokers/ids`.
         controller: Broker id of the active controller, None while there is none.
         migrating: `/migration` exists: a KRaft migration owns the metadata.
-        topics: `/brokers/topics/*`.
-        requested: Content of `/admin/reassign_partitions`: None if the node is absent; a refusal to
-            parse is Unknown.
+        topics: `/brokers/topics/*`, those that can be read.
+        requested: Content of `/admin/reassign_partitions`, None if the node is absent.
+        unreadable: The other topics, and why: they exist, and where their replicas are is Unknown.
     """
 
     cluster_id: str | None
@@ -128,17 +154,26 @@ class Ensemble:
     controller: BrokerId | None
     migrating: bool
     topics: Mapping[str, Mapping[int, PartitionState]]
-    requested: Assignment | Unknown | None
+    requested: Assignment | SpoiltRequest | None
+    unreadable: Mapping[str, SpoiltTopic] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Topics that exist, readable or not."""
+        return frozenset(self.topics).union(self.unreadable)
 
     def partitions(self) -> Iterator[tuple[TopicPartition, PartitionState]]:
-        """Every partition with its state, in no particular order."""
+        """Every partition of a readable topic with its state, in no particular order."""
         for topic, partitions in self.topics.items():
             for number, state in partitions.items():
                 yield TopicPartition(topic, number), state
 
     @cached_property
     def replicas(self) -> Mapping[BrokerId, int]:
-        """Replicas per broker in any list of any partition; requested ones count too."""
+        """Replicas per broker in any list of any partition; requested ones count too.
+
+        The least that there are, while a topic is unreadable.
+        """
         counts: dict[BrokerId, int] = {}
         for _, state in self.partitions():
             for broker in {*state.replicas, *state.adding, *state.removing}:

@@ -158,10 +158,11 @@ def _available(facts: Facts, diagnosis: Diagnosis) -> Condition:
         c.get("type") == "Available" and c.get("status") == "True"
         for c in facts.status.get("conditions") or ()
     )
-    if diagnosis.missing and not served and not facts.ensemble.topics:
+    if diagnosis.missing and not served and not facts.ensemble.names:
         message = f"waiting for broker {name_some(sorted(diagnosis.missing))} to register"
         return Condition("Available", status=False, reason="BrokersMissing", message=message)
     count = sum(len(partitions) for partitions in facts.ensemble.topics.values())
+    count += sum(len(facts.kafka.leadership.get(t, ())) for t in facts.ensemble.unreadable)
     message = f"all {count} partitions have a leader"
     return Condition("Available", status=True, reason="AllPartitionsLed", message=message)
 

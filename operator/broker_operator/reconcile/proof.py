@@ -75,6 +75,9 @@ def _named(broker: BrokerId, ensemble: Ensemble | Unknown) -> str:
         return f"cannot prove broker {broker} empty: {ensemble.reason}"
     if ensemble.cluster_id is None:
         return f"cannot prove broker {broker} empty: ZooKeeper knows no Kafka cluster"
+    if ensemble.unreadable:
+        why = next(iter(ensemble.unreadable.values())).reason
+        return f"cannot prove broker {broker} empty: {why}"
     if replicas := ensemble.replicas.get(broker, 0):
         return f"broker {broker} still holds {replicas} replicas"
     if ensemble.in_flight:

@@ -28,6 +28,7 @@ from broker_operator.reconcile.steps import (
     plan,
     queue,
     remove,
+    repair,
     throttle,
     tidy,
 )
@@ -55,6 +56,7 @@ STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     brokers.wait,  # who is not ready yet, and why
     remove.prove,  # which leaving brokers are empty, seen in every pass
     queue.admit,  # what users ask for, one at a time
+    repair.clear,  # what is in the controller's way
     plan.make,  # must partitions move, and where to?
     move.advance,  # batch by batch, then leaders, throttle, record
     remove.apply,  # leaving brokers that are proved empty

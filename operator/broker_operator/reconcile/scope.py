@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from broker_operator.core.diagnose import Diagnosis
     from broker_operator.core.facts import Facts, StoredPlan
     from broker_operator.core.health import Look
-    from broker_operator.core.model import BrokerId, KubeObject, TopicPartition
+    from broker_operator.core.model import BrokerId, KubeObject
     from broker_operator.core.pace import Pace
     from broker_operator.ports import (
         BrokerAdmin,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Meters,
         Recorder,
     )
+    from broker_operator.reconcile.outcome import Blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,7 @@ class Memory:
         lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
-        unheard: A request that the controller does not act on, and since which monotonic time.
-        dead_ends: What others move to a broker that is away -> monotonic time since when.
+        unheard: What is in the controller's way, and since which monotonic time.
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
@@ -115,7 +115,6 @@ class Memory:
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None
-    dead_ends: dict[TopicPartition, float] = field(default_factory=dict)
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()
@@ -132,6 +131,7 @@ class Scope:
     Attributes:
         body: The BrokerCluster object as read, for Events.
         balanced: A step found that nothing needs to move over the desired brokers.
+        obstacle: A step found that the controller must not be asked for moves, and why.
         touched: Uids of Reassignments that a step wrote to: of these `facts` is behind.
         unfit: Uid of a Reassignment -> why its plan does not fit, which takes long to find out.
     """
@@ -148,6 +148,7 @@ class Scope:
     memory: Memory
     settings: Settings
     balanced: bool = False
+    obstacle: Blocked | None = None
     touched: set[str] = field(default_factory=set)
     unfit: dict[str, str] = field(default_factory=dict)
 

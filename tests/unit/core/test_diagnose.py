@@ -14,6 +14,7 @@ from broker_operator.core.model import (
     KafkaView,
     Leadership,
     PartitionState,
+    SpoiltTopic,
     TopicPartition,
     Unknown,
 )
@@ -170,3 +171,26 @@ def test_three_are_named_and_the_rest_is_counted(items: list[int]) -> None:
     text = name_some(items)
     assert text.startswith(", ".join(map(str, items[:3])))
     assert (f" and {len(items) - 3} more" in text) is (len(items) > 3)
+
+
+def test_what_an_unreadable_topic_holds_is_unknown_not_nothing() -> None:
+    plan = StoredPlan(origin={"orders": {0: (0, 1)}}, target={"orders": {0: (2, 1)}})
+    seen = kafka(leadership={"bad": {0: Leadership(None, frozenset({1}))}})
+    spoilt = {"bad": SpoiltTopic("it is no JSON")}
+    found = diagnose(
+        facts(
+            plan=plan,
+            kafka=seen,
+            ensemble=ensemble(0, 1, 2, unreadable=spoilt),
+        )
+    )
+    assert found.replicas is None
+    assert found.left is None
+    assert found.offline == (TopicPartition("bad", 0),)
+
+
+def test_a_partition_that_is_to_lose_all_its_replicas_is_nobodys_plan() -> None:
+    emptied = moving(_0=PartitionState((0, 1), (), (0, 1)))
+    plan = StoredPlan(origin={}, target={})
+    found = diagnose(facts(plan=plan, ensemble=ensemble(0, 1, 2, topics=emptied)))
+    assert (found.ours, found.foreign) == ((), (ORDERS_0,))

@@ -76,11 +76,11 @@ def _populated(scope: Scope) -> Blocked | None:
     or if their volumes wait for them.
     """
     ensemble, facts = scope.facts.ensemble, scope.facts
-    if isinstance(ensemble, Unknown) or facts.broker_sets or facts.claims or not ensemble.topics:
+    if isinstance(ensemble, Unknown) or facts.broker_sets or facts.claims or not ensemble.names:
         return None
     return _stop(
         "EnsembleInUse",
-        f"spec.zookeeper.connect {facts.cluster.spec.connect!r} holds {len(ensemble.topics)} "
+        f"spec.zookeeper.connect {facts.cluster.spec.connect!r} holds {len(ensemble.names)} "
         f"topics of Kafka cluster {ensemble.cluster_id}, but this BrokerCluster has no volume with "
         "their data; delete it and make it with the name and namespace that it was made with then, "
         "or with another chroot",

@@ -132,10 +132,10 @@ def _obstacle(scope: Scope) -> Outcome | None:
     diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown):
         return unreachable.zookeeper(ensemble)
+    if scope.obstacle is not None:
+        return scope.obstacle
     if diagnosis.foreign:
         return planning.foreign(diagnosis.foreign)
-    if isinstance(ensemble.requested, Unknown):
-        return Blocked("StuckReassignment", planning.stuck_message(ensemble.requested))
     if diagnosis.ours or ensemble.requested is not None:
         flying = diagnosis.ours
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
@@ -210,13 +210,13 @@ async def _submit(
 
 
 def _untouched(batch: Assignment, now: Ensemble) -> bool:
-    """Whether nobody has begun to move these partitions, or deleted them, since the facts.
+    """Whether nobody has begun to move these partitions, deleted them, or begun a migration since.
 
     The controller obeys whoever spoke last, and would call the other move off. Submission through
     ZooKeeper looks for itself, and has a lock besides.
     """
     states = [now.topics.get(t, {}).get(n) for t, partitions in batch.items() for n in partitions]
-    return all(state is not None and not state.in_flight for state in states)
+    return not now.migrating and all(s is not None and not s.in_flight for s in states)
 
 
 async def _finish(

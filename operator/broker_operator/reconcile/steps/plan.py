@@ -86,7 +86,7 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
         return plan.reason
     if active.requested and (leaving := _receivers(plan) - desired):
         return f"broker {name_some(sorted(leaving))} shall leave"
-    if isinstance(ensemble, Unknown):
+    if isinstance(ensemble, Unknown) or ensemble.unreadable:
         return ""
     emptied = active.evacuate.union((active.replace or ())[:1])
     holders = desired if active.topics else desired - emptied
@@ -109,14 +109,6 @@ def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
         "kafka-reassign-partitions.sh --cancel with the JSON that it was given",
         stalled=False,
         seconds=2.0,
-    )
-
-
-def stuck_message(requested: Unknown) -> str:
-    """Say that `/admin/reassign_partitions` is in the way, and how to clear it."""
-    return (
-        f"/admin/reassign_partitions cannot be read ({requested.reason}); reassign any partition "
-        "to its present replicas through the Admin API to make the controller drop it"
     )
 
 
@@ -184,8 +176,8 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
             f"move once broker {missing} is, too"
         )
         return Blocked("BrokersNotReady", message, stalled=False)
-    if isinstance(ensemble.requested, Unknown):
-        return Blocked("StuckReassignment", stuck_message(ensemble.requested))
+    if scope.obstacle is not None:
+        return scope.obstacle
     if diagnosis.foreign:
         return foreign(diagnosis.foreign)
     return ensemble, kafka

@@ -39,7 +39,7 @@ async def admit(scope: Scope) -> Outcome:
             scope.touched.add(request.uid)
             await scope.kube.apply(render.adopted(facts.cluster, request.name, request.uid))
             return Wait("TakenIn", f"Reassignment {request.name} is taken in")
-    if isinstance(facts.ensemble, Unknown):
+    if isinstance(facts.ensemble, Unknown) or facts.ensemble.unreadable:
         return DONE
     for request in waiting:
         if refusal := objection(request, facts.ensemble, scope.diagnosis.desired):

@@ -210,7 +210,8 @@ def _known_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
     ensemble = scope.facts.ensemble
     if isinstance(ensemble, Unknown):
         return topics
-    return tuple(t for t in topics if t in ensemble.topics)
+    known = ensemble.names
+    return tuple(t for t in topics if t in known)
 
 
 def _served_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
