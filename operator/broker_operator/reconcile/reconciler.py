@@ -52,6 +52,7 @@ STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     guards.check,  # may this cluster be touched at all?
     objects.apply,  # services, config, PDB, service account
     brokers.apply,  # StatefulSets: never fewer brokers than hold data
+    brokers.replace,  # pods that a former template keeps from starting
     brokers.wait,  # who is not ready yet, and why
     remove.prove,  # which leaving brokers are empty, seen in every pass
     queue.admit,  # what users ask for, one at a time

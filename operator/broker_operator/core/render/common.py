@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 
 
 def child(
-    cluster: BrokerCluster, api_version: str, kind: str, name: str, content: dict[str, Any]
+    cluster: BrokerCluster,
+    api_version: str,
+    kind: str,
+    name: str,
+    content: dict[str, Any],
+    *,
+    annotations: dict[str, str] | None = None,
 ) -> KubeObject:
     """Return a complete child manifest: identity, labels, owner, content, and its own hash."""
-    metadata = {
+    metadata: dict[str, Any] = {
         "name": name,
         "namespace": cluster.namespace,
         "labels": naming.labels(cluster.name, cluster.spec.version),
         "ownerReferences": [owner_reference(cluster)],
     }
     body = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
-    metadata["annotations"] = {naming.HASH_ANNOTATION: digest(body)}
+    metadata["annotations"] = {naming.HASH_ANNOTATION: digest(body), **(annotations or {})}
     return body
 
 

@@ -62,7 +62,9 @@ def stateful_set(
             "volumeClaimTemplates": [_claim_template(cluster)],
         }
     }
-    return child(cluster, "apps/v1", "StatefulSet", slot.name, content)
+    # Changes the object with each scaling, even where `replicas` stays: see steps.brokers.render.
+    desired = {naming.DESIRED_ANNOTATION: str(slot.desired)}
+    return child(cluster, "apps/v1", "StatefulSet", slot.name, content, annotations=desired)
 
 
 def _selector(cluster: BrokerCluster, slot: Slot) -> dict[str, str]:
