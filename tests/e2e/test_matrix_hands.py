@@ -120,6 +120,14 @@ def wipe_status(brokers: Brokers) -> None:
     brokers.until("a status", lambda: all(key in brokers.status() for key in keys), SOON)
 
 
+def wipe_reassignment(brokers: Brokers) -> None:
+    """Take the status off the Reassignment: it is planned anew, and its throttle still known."""
+    moving = brokers.moving()
+    name = moving["metadata"]["name"]
+    mischief.wipe_status(brokers.env, brokers.namespace, "ra", name)
+    planned_anew(brokers, moving)
+
+
 def delete_plan(brokers: Brokers) -> None:
     """Delete the plan: another is made for the same Reassignment."""
     moving = brokers.moving()
@@ -150,6 +158,7 @@ MISTAKES: list[Callable[[Brokers], None]] = [
     edit_template,
     orphan,
     wipe_status,
+    wipe_reassignment,
     delete_plan,
     spoil_plan,
     delete_reassignment,
@@ -161,8 +170,8 @@ def planned_anew(brokers: Brokers, before: dict[str, Any]) -> None:
 
     def planned() -> bool:
         name = before["metadata"]["name"]
-        now = brokers.env.get("ra", name, "-n", brokers.namespace)["status"].get("plan", {})
-        maps = now.get("configMaps", [])
+        status = brokers.env.get("ra", name, "-n", brokers.namespace).get("status", {})
+        maps = status.get("plan", {}).get("configMaps", [])
         return bool(maps) and maps_hold(brokers, maps) and brokers.condition("Stalled") == {}
 
     brokers.until("a plan again", planned, READY_SECONDS)
