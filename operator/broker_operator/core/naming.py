@@ -15,7 +15,6 @@ MANAGED_BY = "broker-operator"
 
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
 CONFIG_HASH_ANNOTATION = f"{GROUP}/config-hash"
-DESIRED_ANNOTATION = f"{GROUP}/desired-brokers"
 RACK_LABEL = f"{GROUP}/rack"
 
 RACK_ID_STEP = MAX_BROKERS_PER_RACK

@@ -244,8 +244,7 @@ async def test_a_move_is_not_sent_back_to_where_nobody_leads() -> None:
     flying = [part for tp, part in world.partitions() if tp in world.in_flight()]
     for partition in flying:
         partition.leader = None
-    for _ in range(2):  # the first writes down how many brokers are desired
-        await world.one_pass()
+    await world.one_pass()
     world.clock.seconds += 60
     for _ in range(3):
         await world.one_pass()
@@ -275,8 +274,7 @@ async def test_a_reassignment_deleted_while_its_moves_hang_ends_all_the_same(fir
     for _ in range(5):
         await world.one_pass()
     world.scale(3)
-    for _ in range(2):  # the first writes down how many brokers are desired
-        await world.one_pass()
+    await world.one_pass()
     world.clock.seconds += 60
     world.kafka.complete_after = 1
     await world.settle()

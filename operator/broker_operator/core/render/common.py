@@ -16,23 +16,17 @@ if TYPE_CHECKING:
 
 
 def child(
-    cluster: BrokerCluster,
-    api_version: str,
-    kind: str,
-    name: str,
-    content: dict[str, Any],
-    *,
-    annotations: dict[str, str] | None = None,
+    cluster: BrokerCluster, api_version: str, kind: str, name: str, content: dict[str, Any]
 ) -> KubeObject:
     """Return a complete child manifest: identity, labels, owner, content, and its own hash."""
-    metadata: dict[str, Any] = {
+    metadata = {
         "name": name,
         "namespace": cluster.namespace,
         "labels": naming.labels(cluster.name, cluster.spec.version),
         "ownerReferences": [owner_reference(cluster)],
     }
     body = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
-    metadata["annotations"] = {naming.HASH_ANNOTATION: digest(body), **(annotations or {})}
+    metadata["annotations"] = {naming.HASH_ANNOTATION: digest(body)}
     return body
 
 

@@ -62,9 +62,7 @@ def stateful_set(
             "volumeClaimTemplates": [_claim_template(cluster)],
         }
     }
-    # Changes the object with each scaling, even where `replicas` stays: see steps.brokers.render.
-    desired = {naming.DESIRED_ANNOTATION: str(slot.desired)}
-    return child(cluster, "apps/v1", "StatefulSet", slot.name, content, annotations=desired)
+    return child(cluster, "apps/v1", "StatefulSet", slot.name, content)
 
 
 def _selector(cluster: BrokerCluster, slot: Slot) -> dict[str, str]:

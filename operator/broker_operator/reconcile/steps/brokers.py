@@ -28,17 +28,11 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
     `proved`: the brokers beyond `replicas` were just proved empty. Until their pods are gone, which
     is when their volumes go if so asked, the set stays as that proof has made it; no other way
     leads to a volume's end.
-
-    Only the set as it was read may become what this pass makes of it. A process that was stopped in
-    between, for a minute maybe, must not act on what it knew: whoever took over has written down
-    how many brokers are desired now before it moves anything to them.
     """
-    live = scope.facts.children.get(("StatefulSet", slot.name), {})
-    policy = (live.get("spec", {}).get("persistentVolumeClaimRetentionPolicy") or {}).get(
-        "whenScaled"
-    )
+    live = scope.facts.children.get(("StatefulSet", slot.name), {}).get("spec", {})
+    policy = (live.get("persistentVolumeClaimRetentionPolicy") or {}).get("whenScaled")
     going = any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods)
-    body = stateful_set(
+    return stateful_set(
         scope.facts.cluster,
         slot,
         replicas,
@@ -46,9 +40,6 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
         domain=scope.settings.cluster_domain,
         going=going and (proved or policy == "Delete"),
     )
-    if live:
-        body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-    return body
 
 
 async def apply(scope: Scope) -> Outcome:
