@@ -51,10 +51,10 @@ log = logging.getLogger(__name__)
 STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     guards.check,  # may this cluster be touched at all?
     objects.apply,  # services, config, PDB, service account
+    remove.prove,  # which leaving brokers are empty, seen in every pass
     brokers.apply,  # StatefulSets: never fewer brokers than hold data
     brokers.replace,  # pods that a former template keeps from starting
     brokers.wait,  # who is not ready yet, and why
-    remove.prove,  # which leaving brokers are empty, seen in every pass
     queue.admit,  # what users ask for, one at a time
     plan.make,  # must partitions move, and where to?
     move.advance,  # batch by batch, then leaders, throttle, record

@@ -28,18 +28,29 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
     `proved`: the brokers beyond `replicas` were just proved empty. Until their pods are gone, which
     is when their volumes go if so asked, the set stays as that proof has made it; no other way
     leads to a volume's end.
+
+    It is to be applied to the set as it was read, or not at all: a process that is suspended on
+    the way must not lower what another one has raised since. The brokers that this process holds
+    for empty are named in it, so that it changes, too, as soon as another one finds one wanted
+    again, or with data.
     """
-    live = scope.facts.children.get(("StatefulSet", slot.name), {}).get("spec", {})
+    found = scope.facts.children.get(("StatefulSet", slot.name), {})
+    live = found.get("spec", {})
     policy = (live.get("persistentVolumeClaimRetentionPolicy") or {}).get("whenScaled")
     going = any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods)
-    return stateful_set(
+    kept = range(slot.start, slot.start + replicas)
+    body = stateful_set(
         scope.facts.cluster,
         slot,
         replicas,
         image=scope.image,
         domain=scope.settings.cluster_domain,
         going=going and (proved or policy == "Delete"),
+        empty=scope.memory.proofs.keys() & kept,
     )
+    if found:
+        body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+    return body
 
 
 async def apply(scope: Scope) -> Outcome:

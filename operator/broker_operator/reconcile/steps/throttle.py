@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
-from broker_operator.api.reassignment import ThrottleRecord
+from broker_operator.api.reassignment import ThrottleRecord, decode_reassignment
 from broker_operator.api.spec import AdaptiveThrottle
 from broker_operator.core import naming
 from broker_operator.core.catch_up import (
@@ -28,6 +28,7 @@ from broker_operator.core.ownership import as_found, kept, restrict, unchanged
 from broker_operator.core.planner.throttle import throttle_for
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.core.text import name_some
+from broker_operator.ports import ConflictError
 from broker_operator.reconcile.outcome import Outcome, Wait
 from broker_operator.reconcile.scope import Writing
 from broker_operator.reconcile.steps import adapt
@@ -82,8 +83,30 @@ async def _set(
     scope.memory.throttled = None
     ours = _ours(plan, record, live, topics)
     found = await scope.admin.throttles(sorted(live), topics)
-    await scope.admin.set_throttle(unchanged(ours, record, found))
+    wanted = unchanged(ours, record, found)
+    await scope.admin.set_throttle(wanted)
+    await _check_recorded(scope, active, record, wanted)
     scope.memory.throttled = now
+
+
+async def _check_recorded(
+    scope: Scope, active: Reassignment, record: ThrottleRecord, just_set: Throttle
+) -> None:
+    """See that what was just set is still on record.
+
+    Kafka cannot refuse what comes too late: this process may have been suspended since it read the
+    record, and another one may have ended the reassignment and swept.
+
+    Raises:
+        ConflictError: It is not. If nobody would sweep it, it is removed again.
+    """
+    body = await scope.kube.get("Reassignment", scope.facts.cluster.namespace, active.name)
+    found = decode_reassignment(body).throttle if body is not None else None
+    if found == record:
+        return
+    if found is None or found.swept:
+        await scope.admin.clear_throttle(just_set)
+    raise ConflictError(f"the throttle of {active.name} was changed while it was being set")
 
 
 async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, new: Wanted) -> Outcome:
