@@ -27,7 +27,7 @@ SLOW = {"throttle": "300Ki", "maxMovesPerBroker": 2}
 """So that a move outlasts what is done to it."""
 FROZEN_SECONDS = 60.0
 OUTAGE_SECONDS = 30.0
-SOON = 60.0
+SOON = 120.0
 """Seconds in which what was spoiled is put right, on a busy machine."""
 
 
