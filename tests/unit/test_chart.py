@@ -96,6 +96,7 @@ def test_schema_takes_the_default_values_and_knows_each() -> None:
         ),
         pytest.param({"logFormat": "xml"}, "is not one of", id="unknown log format"),
         pytest.param({"resyncSeconds": 0}, "less than the minimum", id="busy loop"),
+        pytest.param({"nodeLossSeconds": -1}, "less than the minimum", id="negative time"),
         pytest.param({"extraEnv": [{"value": "x"}]}, "'name' is a required", id="nameless env"),
     ],
 )
@@ -220,6 +221,7 @@ def test_values_reach_the_pod(helm: Path, tmp_path: Path) -> None:
         "podAnnotations": {"a": "b"},
         "podLabels": {"c": "d"},
         "nodeSelector": {"e": "f"},
+        "nodeLossSeconds": 7,
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"podAffinity": {}},
         "priorityClassName": "high",
@@ -235,11 +237,14 @@ def test_values_reach_the_pod(helm: Path, tmp_path: Path) -> None:
     assert container["env"][-1] == {"name": "X", "value": "seen"}
     assert container["volumeMounts"][-1] == {"name": "v", "mountPath": "/v"}
     assert template["spec"]["volumes"][-1] == {"name": "v", "emptyDir": {}}
-    for key in (
-        *("imagePullSecrets", "nodeSelector", "tolerations", "affinity"),
-        "priorityClassName",
-    ):
+    for key in ("imagePullSecrets", "nodeSelector", "affinity", "priorityClassName"):
         assert template["spec"][key] == values[key]
+    *lost, own = template["spec"]["tolerations"]
+    assert own == {"operator": "Exists"}
+    assert [(t["key"].partition("/")[2], t["tolerationSeconds"]) for t in lost] == [
+        ("not-ready", 7),
+        ("unreachable", 7),
+    ]
     assert template["metadata"]["annotations"] == {"a": "b"}
     assert template["metadata"]["labels"]["c"] == "d"
     assert only(bodies, "ServiceMonitor")["metadata"]["labels"]["g"] == "h"

@@ -305,12 +305,15 @@ class BrokerSet:
         rack: The rack it serves, None for a cluster without racks.
         start: `spec.ordinals.start`: the first broker id.
         replicas: `spec.replicas`: how many ids exist.
+        revision: `status.updateRevision`: what new pods are made from; empty while the controller
+            has not seen the present spec.
     """
 
     name: str
     rack: str | None
     start: int
     replicas: int
+    revision: str = ""
 
     @property
     def ids(self) -> range:
@@ -325,12 +328,16 @@ class Pod:
     Attributes:
         ready: Its Ready condition is True and it is not being deleted.
         problem: Why it does not start, in the kubelet's or scheduler's words; empty if it is well.
+        revision: Of the StatefulSet's template that it was made from; empty if unknown.
+        uid: Of the object.
     """
 
     name: str
     broker: BrokerId
     ready: bool
     problem: str = ""
+    revision: str = ""
+    uid: str = ""
 
 
 KubeObject: TypeAlias = "dict[str, Any]"

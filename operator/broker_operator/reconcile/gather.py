@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from broker_operator.ports import BrokerAdmin, Coordination, Kubernetes
     from broker_operator.reconcile.scope import Memory, PlanCache
 
+REVISION_LABEL = "controller-revision-hash"
 CHILD_KINDS = ("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget")
 
 
@@ -108,12 +109,15 @@ def _broker_sets(cluster: BrokerCluster, children: Iterable[KubeObject]) -> Iter
         if child["kind"] != "StatefulSet":
             continue
         name, spec = child["metadata"]["name"], child["spec"]
+        status = child.get("status") or {}
+        seen = status.get("observedGeneration") == child["metadata"].get("generation")
         prefix = naming.stateful_set(cluster.name, None)
         yield BrokerSet(
             name=name,
             rack=name.removeprefix(prefix).removeprefix("-") or None,
             start=(spec.get("ordinals") or {}).get("start", 0),
             replicas=spec.get("replicas", 1),
+            revision=status.get("updateRevision", "") if seen else "",
         )
 
 
@@ -140,6 +144,8 @@ def _pod(body: KubeObject) -> Pod:
         broker=int(metadata["name"].rpartition("-")[2]),
         ready=ready and "deletionTimestamp" not in metadata,
         problem="" if ready else _pod_problem(status),
+        revision=(metadata.get("labels") or {}).get(REVISION_LABEL, ""),
+        uid=metadata.get("uid", ""),
     )
 
 

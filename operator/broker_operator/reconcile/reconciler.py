@@ -52,9 +52,10 @@ log = logging.getLogger(__name__)
 STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     guards.check,  # may this cluster be touched at all?
     objects.apply,  # services, config, PDB, service account
-    brokers.apply,  # StatefulSets: never fewer brokers than hold data
-    brokers.wait,  # who is not ready yet, and why
     remove.prove,  # which leaving brokers are empty, seen in every pass
+    brokers.apply,  # StatefulSets: never fewer brokers than hold data
+    brokers.replace,  # pods that a former template keeps from starting
+    brokers.wait,  # who is not ready yet, and why
     queue.admit,  # what users ask for, one at a time
     repair.clear,  # what is in the controller's way
     plan.make,  # must partitions move, and where to?

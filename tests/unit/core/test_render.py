@@ -396,6 +396,16 @@ def test_the_selector_is_part_of_the_labels() -> None:
     assert naming.selector("demo").items() <= naming.labels("demo", "3.9.2").items()
 
 
+def test_what_is_proved_empty_is_named_and_restarts_nobody() -> None:
+    slot = Slot("demo-broker", None, 0, 1)
+    plain = stateful_set(cluster(1), slot, 3, image="i", domain="d")
+    body = stateful_set(cluster(1), slot, 3, image="i", domain="d", empty=[2, 1])
+    assert body["metadata"]["annotations"][naming.EMPTY_ANNOTATION] == "1,2"
+    assert naming.EMPTY_ANNOTATION not in plain["metadata"]["annotations"]
+    assert body["spec"] == plain["spec"]
+    assert not in_sync(plain, body), "the annotation is taken away again"
+
+
 def test_the_claim_s_name_is_the_one_that_the_stateful_set_makes() -> None:
     slot = Slot("demo-broker", None, 0, 1)
     body = stateful_set(cluster(1), slot, 1, image="i", domain="d")

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SLOW = {"maxMovesPerBroker": 1}
 
 
-async def mid_drain() -> World:
+async def mid_drain(throttle: str = "50Mi") -> World:
     """Return a world half-way from 4 to 3 brokers, with a batch in flight."""
-    world = await filled_world(4, reassignment=SLOW)
+    world = await filled_world(4, reassignment=SLOW | {"throttle": throttle})
     full = world.load()[3]
     world.kafka.complete_after = None
     world.scale(3)
@@ -449,6 +449,35 @@ async def test_a_wiped_status_changes_nothing_in_the_end(moment: str) -> None:
     await world.settle()
     world.assert_at_rest(*range(4 if moment == "at rest" else 3))
     assert world.status["clusterId"] == "fake-cluster"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("throttle", ["50Mi", "Adaptive"])
+async def test_a_reassignment_whose_status_is_wiped_still_sweeps_its_throttle(
+    throttle: str, *, restarted: bool
+) -> None:
+    world = await mid_drain(throttle)
+    assert world.throttled()
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda body: body.pop("status"))
+    if restarted:
+        world.restart_operator()
+    world.kafka.complete_after = 1
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert world.removed == [3]
+
+
+async def test_a_wiped_status_lets_nobody_take_a_foreign_throttle_for_ours() -> None:
+    world = await mid_drain()
+    foreign = {"leader.replication.throttled.rate": "7"}
+    for broker in range(4):
+        world.kafka.broker_configs[broker] = dict(foreign)
+    world.kafka.topic_configs.clear()
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda body: body.pop("status"))
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert all(world.kafka.broker_configs[broker] == foreign for broker in range(3))
+    assert world.removed == [3]
 
 
 async def test_a_broker_lost_in_mid_move_holds_the_move_up_until_it_is_back() -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from broker_operator.api.reassignment import decode_reassignment
 from broker_operator.core import naming
 from broker_operator.core.model import RegisteredBroker
+from broker_operator.core.render.common import digest
+from broker_operator.reconcile.gather import REVISION_LABEL
 from broker_operator.reconcile.reconciler import Reconciler, Result
 from broker_operator.reconcile.scope import Memory, Settings
 from tests.fakes.kafka import FakeBrokerAdmin, FakeCoordination, FakeKafka, FakePartition
@@ -236,6 +238,7 @@ class World:
         """Start and stop pods as the StatefulSets say; brokers register and unregister."""
         wanted: dict[BrokerId, tuple[str, str | None]] = {}
         for body in self.kube.all("StatefulSet"):
+            self._observe(body)
             container = body["spec"]["template"]["spec"]["containers"][0]
             rack = {e["name"]: e.get("value") for e in container["env"]}.get("BROKER_RACK")
             for broker in set(_ids(body)) - self.refused:
@@ -253,6 +256,22 @@ class World:
         for broker, (pod, rack) in wanted.items():
             self._run(broker, pod, rack)
 
+    def _observe(self, body: KubeObject) -> None:
+        """Write down what new pods are made from, as the StatefulSet controller does."""
+        status = {
+            "observedGeneration": body["metadata"]["generation"],
+            "updateRevision": digest(body["spec"]["template"]),
+        }
+        if body.get("status") != status:
+            self.kube.put(body | {"status": status})
+
+    def _revision(self, pod: str) -> str:
+        """Return what a pod was made from, or would be now."""
+        if found := self.kube.find("Pod", NAMESPACE, pod):
+            return str(found["metadata"]["labels"][REVISION_LABEL])
+        owner = self.kube.find("StatefulSet", NAMESPACE, pod.rpartition("-")[0])
+        return digest(owner["spec"]["template"]) if owner else ""
+
     def _deletes_volume_of(self, pod: str) -> bool:
         """Whether the StatefulSet controller deletes a pod's volume when it scales it away."""
         owner = self.kube.find("StatefulSet", NAMESPACE, pod.rpartition("-")[0])
@@ -260,7 +279,7 @@ class World:
         return bool(policy.get("whenScaled") == "Delete")
 
     def _run(self, broker: BrokerId, pod: str, rack: str | None) -> None:
-        body = pod_body(pod, problem=self.broken.get(broker, ""))
+        body = pod_body(pod, self.broken.get(broker, ""), self._revision(pod))
         if self.kube.find("Pod", NAMESPACE, pod) is None:
             self.kube.put(body)
             self.kube.put(claim_body(f"data-{pod}"))
@@ -385,7 +404,7 @@ def cluster_body(replicas: int, **spec: Any) -> KubeObject:
     }
 
 
-def pod_body(name: str, problem: str = "") -> KubeObject:
+def pod_body(name: str, problem: str = "", revision: str = "") -> KubeObject:
     """Return a broker's pod, ready unless it has a problem."""
     status: dict[str, Any] = {
         "conditions": [{"type": "Ready", "status": "False" if problem else "True"}]
@@ -399,7 +418,7 @@ def pod_body(name: str, problem: str = "") -> KubeObject:
         "metadata": {
             "name": name,
             "namespace": NAMESPACE,
-            "labels": naming.labels(NAME, "3.9.2"),
+            "labels": naming.labels(NAME, "3.9.2") | {REVISION_LABEL: revision},
         },
         "status": status,
     }

@@ -11,22 +11,32 @@ from broker_operator.api.spec import API_VERSION
 from broker_operator.core import naming
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker_operator.api.spec import BrokerCluster
     from broker_operator.core.model import KubeObject
 
 
 def child(
-    cluster: BrokerCluster, api_version: str, kind: str, name: str, content: dict[str, Any]
+    cluster: BrokerCluster,
+    api_version: str,
+    kind: str,
+    name: str,
+    content: dict[str, Any],
+    *,
+    annotations: Mapping[str, str] | None = None,
 ) -> KubeObject:
     """Return a complete child manifest: identity, labels, owner, content, and its own hash."""
-    metadata = {
+    metadata: dict[str, Any] = {
         "name": name,
         "namespace": cluster.namespace,
         "labels": naming.labels(cluster.name, cluster.spec.version),
         "ownerReferences": [owner_reference(cluster)],
     }
     body = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
-    metadata["annotations"] = {naming.HASH_ANNOTATION: digest(body)}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    metadata["annotations"] = {**(annotations or {}), naming.HASH_ANNOTATION: digest(body)}
     return body
 
 

@@ -10,9 +10,11 @@ from broker_operator.core.render.common import child, digest
 from broker_operator.core.render.config import broker_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from broker_operator.api.spec import BrokerCluster
     from broker_operator.core.layout import Slot
-    from broker_operator.core.model import KubeObject
+    from broker_operator.core.model import BrokerId, KubeObject
 
 USER = 1001
 CONFIG_DIR = "/etc/kafka/config"
@@ -28,6 +30,7 @@ def stateful_set(
     image: str,
     domain: str,
     going: bool = False,
+    empty: Iterable[BrokerId] = (),
 ) -> KubeObject:
     """Render a rack's StatefulSet with `replicas` brokers.
 
@@ -44,6 +47,7 @@ def stateful_set(
         image: Broker image.
         domain: DNS domain of the Kubernetes cluster.
         going: Pods beyond `replicas` are there still, of brokers that were proved empty.
+        empty: Leaving brokers that are being proved empty.
     """
     delete = going and cluster.spec.storage.when_scaled_down is WhenScaledDown.DELETE
     content = {
@@ -62,7 +66,9 @@ def stateful_set(
             "volumeClaimTemplates": [_claim_template(cluster)],
         }
     }
-    return child(cluster, "apps/v1", "StatefulSet", slot.name, content)
+    ids = ",".join(map(str, sorted(empty)))
+    annotations = {naming.EMPTY_ANNOTATION: ids} if ids else None
+    return child(cluster, "apps/v1", "StatefulSet", slot.name, content, annotations=annotations)
 
 
 def _selector(cluster: BrokerCluster, slot: Slot) -> dict[str, str]:

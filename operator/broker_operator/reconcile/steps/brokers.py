@@ -8,6 +8,7 @@ from broker_operator.core.model import Unknown
 from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
 from broker_operator.core.text import name_some
+from broker_operator.ports import RejectedError
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import objects, unreachable
 
@@ -27,18 +28,29 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
     `proved`: the brokers beyond `replicas` were just proved empty. Until their pods are gone, which
     is when their volumes go if so asked, the set stays as that proof has made it; no other way
     leads to a volume's end.
+
+    It is to be applied to the set as it was read, or not at all: a process that is suspended on
+    the way must not lower what another one has raised since. The brokers that this process holds
+    for empty are named in it, so that it changes, too, as soon as another one finds one wanted
+    again, or with data.
     """
-    live = scope.facts.children.get(("StatefulSet", slot.name), {}).get("spec", {})
+    found = scope.facts.children.get(("StatefulSet", slot.name), {})
+    live = found.get("spec", {})
     policy = (live.get("persistentVolumeClaimRetentionPolicy") or {}).get("whenScaled")
     going = any(slot.owns(b) and b >= slot.start + replicas for b in scope.facts.pods)
-    return stateful_set(
+    kept = range(slot.start, slot.start + replicas)
+    body = stateful_set(
         scope.facts.cluster,
         slot,
         replicas,
         image=scope.image,
         domain=scope.settings.cluster_domain,
         going=going and (proved or policy == "Delete"),
+        empty=scope.memory.proofs.keys() & kept,
     )
+    if found:
+        body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+    return body
 
 
 async def apply(scope: Scope) -> Outcome:
@@ -66,6 +78,35 @@ async def apply(scope: Scope) -> Outcome:
     if changed:
         return Wait("ApplyingBrokers", f"applied StatefulSet {', '.join(changed)}", seconds=0.5)
     return refused[0] if refused else DONE
+
+
+async def replace(scope: Scope) -> Outcome:
+    """Delete pods that cannot start and whose template has been changed since.
+
+    The StatefulSets leave every pod as it is (`OnDelete`), so a pod that a mistake in the spec
+    keeps from starting would outlive the mistake. No broker runs in it, and none is registered.
+    """
+    facts, ensemble = scope.facts, scope.facts.ensemble
+    if isinstance(ensemble, Unknown):
+        return DONE
+    replaced: list[str] = []
+    for owner in facts.broker_sets:
+        pods = [facts.pods[b] for b in owner.ids if b in facts.pods and b not in ensemble.brokers]
+        for pod in pods:
+            if not pod.problem or not owner.revision or pod.revision in ("", owner.revision):
+                continue
+            try:
+                await scope.kube.delete("Pod", facts.cluster.namespace, pod.name, pod.uid)
+            except RejectedError as error:
+                return Blocked("Rejected", str(error), seconds=30.0)
+            replaced.append(f"{pod.name} ({pod.problem})")
+    if not replaced:
+        return DONE
+    message = (
+        f"pods that could not start are made anew from the changed spec: {', '.join(replaced)}"
+    )
+    await scope.tell("ReplacedPods", message)
+    return Wait("ReplacedPods", message, seconds=1.0)
 
 
 async def wait(scope: Scope) -> Outcome:

@@ -52,6 +52,8 @@ async def _go_on(scope: Scope) -> Outcome:
     if scope.diagnosis.ours:
         back = active is not None and undo.reverses(scope, active)
         return await undo.land(scope, active, view[1], back=back)
+    if active is not None and (recovered := await throttle.recover(scope, active)) is not None:
+        return recovered
     if active is not None and throttle.pending(scope, active):
         return await throttle.sweep(scope, active)
     if active is None or first:

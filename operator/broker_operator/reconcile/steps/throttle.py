@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
-from broker_operator.api.reassignment import ThrottleRecord
+from broker_operator.api.reassignment import ThrottleRecord, decode_reassignment
 from broker_operator.api.spec import AdaptiveThrottle
+from broker_operator.core import naming
 from broker_operator.core.catch_up import (
     LEAST_SECONDS,
     Flow,
@@ -25,7 +26,9 @@ from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
 from broker_operator.core.ownership import as_found, kept, restrict, unchanged
 from broker_operator.core.planner.throttle import throttle_for
+from broker_operator.core.render.reassignment import read_plan
 from broker_operator.core.text import name_some
+from broker_operator.ports import ConflictError
 from broker_operator.reconcile.outcome import Outcome, Wait
 from broker_operator.reconcile.scope import Writing
 from broker_operator.reconcile.steps import adapt
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from broker_operator.api.reassignment import Reassignment
+    from broker_operator.core.model import KubeObject
     from broker_operator.reconcile.scope import Scope
 
 WRITING_SECONDS = 60.0
@@ -79,8 +83,30 @@ async def _set(
     scope.memory.throttled = None
     ours = _ours(plan, record, live, topics)
     found = await scope.admin.throttles(sorted(live), topics)
-    await scope.admin.set_throttle(unchanged(ours, record, found))
+    wanted = unchanged(ours, record, found)
+    await scope.admin.set_throttle(wanted)
+    await _check_recorded(scope, active, record, wanted)
     scope.memory.throttled = now
+
+
+async def _check_recorded(
+    scope: Scope, active: Reassignment, record: ThrottleRecord, just_set: Throttle
+) -> None:
+    """See that what was just set is still on record.
+
+    Kafka cannot refuse what comes too late: this process may have been suspended since it read the
+    record, and another one may have ended the reassignment and swept.
+
+    Raises:
+        ConflictError: It is not. If nobody would sweep it, it is removed again.
+    """
+    body = await scope.kube.get("Reassignment", scope.facts.cluster.namespace, active.name)
+    found = decode_reassignment(body).throttle if body is not None else None
+    if found == record:
+        return
+    if found is None or found.swept:
+        await scope.admin.clear_throttle(just_set)
+    raise ConflictError(f"the throttle of {active.name} was changed while it was being set")
 
 
 async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, new: Wanted) -> Outcome:
@@ -140,6 +166,62 @@ async def sweep(scope: Scope, active: Reassignment) -> Outcome:
     rest = replace(record, brokers=absent, topics=(), swept=True) if absent else None
     await scope.update(active, throttle=rest.as_status() if rest else None)
     return Wait("ThrottleSwept", f"the throttle of {active.name} is removed")
+
+
+async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
+    """Record again what is ours, if the status that recorded it was wiped; None if nothing is.
+
+    The plan is still stored under its name. What is set just as that plan and the spec's throttle
+    have it was set by us.
+    """
+    if active.plan_hash or active.throttle is not None:
+        return None
+    plan = await _stored(scope, active)
+    if plan is None:
+        return None
+    registered, topics = scope.diagnosis.registered or frozenset[int](), plan.origin
+    found = await scope.admin.throttles(
+        sorted(registered), sorted(_known_topics(scope, (*topics,)))
+    )
+    setting = scope.facts.cluster.spec.reassignment.throttle
+    rate = next((r for r in sorted(_rates(found)) if _may_be_set(r, setting)), None)
+    if rate is None:
+        return None
+    brokers = tuple(
+        b for b, values in sorted(found.brokers.items()) if str(rate) in values.values()
+    )
+    record = ThrottleRecord(rate, brokers, ())
+    ours = unchanged(throttle_for(plan.origin, plan.target, rate, brokers), record, found)
+    named = {*ours.leader_replicas, *ours.follower_replicas}.intersection(found.topics)
+    await scope.update(active, throttle=replace(record, topics=tuple(sorted(named))).as_status())
+    return Wait("RecordedThrottle", f"the throttle that {active.name} has set is recorded again")
+
+
+async def _stored(scope: Scope, active: Reassignment) -> StoredPlan | None:
+    """Return the plan that is stored under the name of a reassignment, whatever its status says."""
+    parts: list[KubeObject] = []
+    while True:
+        name = naming.plan_config_map(active.name, len(parts))
+        part = await scope.kube.get("ConfigMap", scope.facts.cluster.namespace, name)
+        if part is None:
+            break
+        parts.append(part)
+    try:
+        return read_plan(parts) if parts else None
+    except ValueError:
+        return None
+
+
+def _rates(found: ThrottleConfigs) -> set[int]:
+    values = (value for configs in found.brokers.values() for value in configs.values())
+    return {int(value) for value in values if value.isdecimal()}
+
+
+def _may_be_set(rate: int, setting: int | AdaptiveThrottle | None) -> bool:
+    """Whether the spec's throttle may have led to a rate."""
+    if isinstance(setting, AdaptiveThrottle):
+        return setting.min <= rate <= setting.max
+    return rate == setting
 
 
 def left_behind(record: ThrottleRecord) -> str:

@@ -1,0 +1,119 @@
+"""A process that was suspended goes on with what it knew, after others have changed everything."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from broker_operator.ports import TransientError
+from broker_operator.reconcile.scope import Memory
+from tests.fakes.intercept import Asked, intercepted
+from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+LIMIT = 100
+
+
+@asynccontextmanager
+async def suspended(world: World, where: Callable[[Asked], bool]) -> AsyncIterator[None]:
+    """Have a process suspended right before a call; it goes on, to its pass's end, afterwards."""
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def between(asked: Asked, act: Callable[[], Awaitable[Any]]) -> Any:
+        if where(asked) and not begun.is_set():
+            begun.set()
+            await over.wait()
+        return await act()
+
+    early, memory = world.new_reconciler(**intercepted(world, between)), Memory()
+    for _ in range(LIMIT):
+        its_pass = asyncio.create_task(early.run(NAMESPACE, NAME, memory))
+        waiting = asyncio.create_task(begun.wait())
+        await asyncio.wait({its_pass, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if begun.is_set():
+            break
+        result = await its_pass
+        world.kubelet()
+        world.clock.seconds += max(1.0 if result.delay is None else result.delay, 0.01)
+    else:
+        raise AssertionError("it never makes that call")
+    world.restart_operator()
+    yield
+    over.set()
+    with suppress(TransientError):  # as the loop does
+        await its_pass
+
+
+def lowers(asked: Asked) -> bool:
+    return (
+        asked.method == "apply"
+        and asked.args[0]["kind"] == "StatefulSet"
+        and asked.args[0]["spec"]["replicas"] == 3
+    )
+
+
+async def test_sets_no_throttle_that_nobody_would_sweep() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    async with suspended(world, lambda asked: asked.method == "set_throttle"):
+        await world.settle()
+        assert not world.throttled()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_does_not_remove_a_broker_that_is_wanted_again() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    world.scale(3)
+    async with suspended(world, lowers):
+        world.scale(4)
+        await world.settle()
+        assert world.load()[3]
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert not world.removed
+
+
+async def test_does_not_remove_a_broker_that_has_come_again() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    world.scale(3)
+    async with suspended(world, lowers):
+        await world.settle()
+        assert world.removed == [3]
+        world.scale(4)
+        await world.settle()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert world.removed == [3]
+
+
+async def test_does_not_remove_a_broker_that_has_been_given_data() -> None:
+    world = await filled_world(3)
+    world.scale(4)
+    await world.settle()
+    world.scale(3)
+    async with suspended(world, lowers):
+        world.kafka.create_topic("new", {0: (3, 0)}, size=1000)
+        await world.one_pass()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert world.removed == [3]
+
+
+async def test_does_not_lower_by_an_old_wish_what_was_raised_since() -> None:
+    world = await filled_world(3)
+    world.edit(lambda spec: spec.update(resources={"requests": {"cpu": "1"}}))
+    async with suspended(world, lowers):
+        world.scale(4)
+        await world.settle()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert not world.removed
