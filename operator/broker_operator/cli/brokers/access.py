@@ -15,7 +15,7 @@ from kubernetes.aio.config import kube_config
 from broker_operator.adapters.kube import KubeApi, connect
 from broker_operator.adapters.kube_wire import Target
 from broker_operator.cli.errors import InputError
-from broker_operator.ports import RejectedError, TransientError
+from broker_operator.ports import ConflictError, RejectedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -61,11 +61,17 @@ class LiveApi(KubeApi):
 
     async def change(self, body: Mapping[str, Any], spec: Mapping[str, Any]) -> KubeObject:
         """See `PeopleApi.change`."""
+        target = Target.of(dict(body))
         patch = {"metadata": {"uid": body["metadata"]["uid"]}, "spec": dict(spec)}
         # Without Strict an older CRD would drop a field that it does not know, and say yes.
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
-        answer = await self._send("PATCH", Target.of(dict(body)), query, patch, _MERGE)
-        return answer.unwrap("change")
+        answer = await self._send("PATCH", target, query, patch, _MERGE)
+        try:
+            return answer.unwrap("change")
+        except RejectedError as error:
+            if "metadata.uid" in str(error):  # it is immutable, which is how another one is told
+                raise ConflictError(f"cannot change {target}: it was made anew") from error
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _whole(view: View) -> Iterator[Fact]:
     """Yield what holds up everything."""
     if "deletionTimestamp" in view.cluster["metadata"]:
         yield Fact(f"{view.name} is being deleted")
-    if not view.seen:
+    elif not view.seen:
         seen, now = view.status.get("observedGeneration", 0), view.cluster["metadata"]["generation"]
         yield Fact(
             f"the operator has not looked at the spec yet (generation {now}, seen {seen}): does "

@@ -108,9 +108,11 @@ _HELD = frozenset({"AwaitingApproval", "ReassignmentPaused", "Paused"})
 def _moves(view: View, style: Style) -> Iterator[str]:
     """Yield what runs, what holds it up, and what comes next."""
     active, *others = view.queue or (None,)
+    if (its := view.chosen) is not None and its not in view.queue:
+        yield f"{its.name} ({asks(its)}) {its.state}: {why(its)}"
     if active is None:
         yield "Nothing moves, nothing waits."
-        if (last := view.last) is not None:
+        if (last := view.last) is not None and last is not view.chosen:
             yield f"Last: {last.name} ({asks(last)}) {last.state}: {why(last)}"
         return
     yield f"Now: {active.name} ({asks(active)}) {active.state}"
