@@ -48,7 +48,7 @@ class TestStatus:
         ) in shown
         assert "throttle 50.0 MiB/s a broker" in shown
         assert "waits: broker 2 is not registered" in shown
-        assert "slow: orders-7: 40 % has arrived" in shown
+        assert "slow: orders-3: 40 % has arrived" in shown
         assert "Next: 1. empty-2 (evacuate 2)" in shown
         assert any("3 b    demo-broker-3 Joining" in line for line in shown)
 
@@ -126,7 +126,7 @@ class TestPlan:
         shown = world.says("plan")
         assert shown.startswith("demo-1 (ScaleUp) of demo is AwaitingApproval.\n")
         assert "6 moves, the fewest possible (lower bound 6)." in shown
-        assert "4 a    new      0→2              ██████     0→0 2.0 GiB     0 B" in shown
+        assert "3 a    new      0→2              ██████     0→0 2.0 GiB     0 B" in shown
         assert shown.endswith(f"To approve it: {APPROVE}\n")
 
     def test_of_the_last_one_where_none_is_under_way(self, world: World) -> None:
@@ -212,7 +212,7 @@ class TestExplain:
             "kubectl brokers resume demo -n team",
             "- demo-1 (ScaleUp) is paused",
             "kubectl brokers resume ra/demo-1 -n team",
-            "- slow: orders-7: 40 % has arrived",
+            "- slow: orders-3: 40 % has arrived",
         ]
 
     def test_what_a_move_waits_for_is_said_once(self, world: World) -> None:

@@ -151,7 +151,7 @@ class World:
             "percent": 33,
             "bytesPerSecond": 50 * MIB,
             "eta": "1m22s",
-            "slowest": [{"topic": "orders", "partition": 7, "reason": "40 % has arrived"}],
+            "slowest": [{"topic": "orders", "partition": 3, "reason": "40 % has arrived"}],
         }
         throttle = {"bytesPerSecond": 50 * MIB, "brokers": [0, 1], "topics": ["orders"]}
         common = {"startedAt": "2026-01-01T00:00:00Z", "progress": progress, "throttle": throttle}
@@ -203,8 +203,8 @@ def row(broker: int, state: str = "Ready", **more: Any) -> dict[str, Any]:
 
 def report() -> Report:
     """Return the report of a real plan: four partitions of 1 GiB go from 3 brokers to 6."""
-    lists = [(1, 2, 3), (2, 3, 1), (3, 1, 2), (1, 3, 2)]
-    racks = {1: "a", 2: "b", 3: "c", 4: "a", 5: "b", 6: "c"}
+    lists = [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1)]
+    racks = dict(enumerate("abcabc"))
     request = PlanRequest(
         assignment={"orders": dict(enumerate(lists))},
         brokers=tuple(Broker(b, rack, live=True) for b, rack in racks.items()),
