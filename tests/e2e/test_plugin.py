@@ -68,8 +68,12 @@ def test_a_scaling_is_looked_at_approved_paused_watched_and_undone(
         shown = plugin.says("plan", cluster)
         assert f"Plan {plan['hash']}: {plan['moves']:,} moves" in shown
         assert json.loads(plugin.says("plan", cluster, "--format", "json"))["hash"] == plan["hash"]
-        assert f"waits for approval: kubectl brokers approve {chosen}" in plugin.says("status")
-        assert f"that of {name} is {plan['hash']}" in plugin.ends(3, "approve", "--plan", "other")
+        assert f"waits for approval: kubectl brokers approve {chosen}" in plugin.says(
+            "status", cluster
+        )
+        assert f"that of {name} is {plan['hash']}" in plugin.ends(
+            3, "approve", cluster, "--plan", "other"
+        )
         assert state(brokers, name) == "AwaitingApproval"
         assert "Approved plan" in plugin.says("approve", cluster, "--plan", plan["hash"])
 
