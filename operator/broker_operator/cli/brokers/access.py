@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -102,12 +103,14 @@ async def live(where: Where) -> AsyncIterator[Session]:
     Raises:
         RejectedError: There are no credentials, or they cannot be read.
     """
+    # The library's own words would come beside the one message.
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)
     kubeconfig = where.kubeconfig or os.environ.get("KUBECONFIG") or None
     try:
         client = await connect(kubeconfig, where.context)
         namespace = where.namespace or _default_namespace(kubeconfig, where.context)
-    except RejectedError:
-        raise
+    except RejectedError as error:
+        raise RejectedError(f"{error} (kubeconfig: {kubeconfig or 'none given'})") from error
     except Exception as error:
         # The library raises whatever it trips over in a file that is no kubeconfig.
         raise RejectedError(f"the kubeconfig cannot be read: {error}") from error
