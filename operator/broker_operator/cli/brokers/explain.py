@@ -146,21 +146,22 @@ def _whole(view: View) -> Iterator[Fact]:
             "spec.paused is true: the operator leaves the cluster alone",
             view.command("resume", view.name),
         )
+    if (stalled := view.condition("Stalled")) is not None:
+        yield Fact(f"Stalled ({stalled['reason']}): {stalled['message']}")
 
 
 def _conditions(view: View) -> Iterator[Fact]:
     """Yield the conditions that are not as they should be, with the operator's words."""
     told = set((view.active.status.get("blockedBy") or ()) if view.active else ())
-    for kind, good in (("Stalled", None), ("Reconciling", None), ("Available", "True")):
+    if (stalled := view.condition("Stalled")) is not None:
+        told.add(stalled["message"])
+    for kind, good in (("Reconciling", None), ("Available", "True"), ("BrokersReady", "True")):
         found = view.condition(kind)
         if found is None or found["status"] == good or found["reason"] in _TOLD:
             continue
-        if kind == "Available" or found["message"] not in told:
+        if found["message"] not in told:
+            told.add(found["message"])
             yield Fact(f"{kind} ({found['reason']}): {found['message']}")
-    ready = view.condition("BrokersReady")
-    stalled = view.condition("Stalled") or {}
-    if ready and ready["status"] != "True" and ready["message"] != stalled.get("message"):
-        yield Fact(f"BrokersReady ({ready['reason']}): {ready['message']}")
 
 
 def _active(view: View, active: Reassignment) -> Iterator[Fact]:
@@ -173,9 +174,10 @@ def _active(view: View, active: Reassignment) -> Iterator[Fact]:
         yield Fact(f"{name} shall be undone: nothing more of it is submitted")
     if active.state is State.MOVING:
         yield Fact(f"{name} is under way: {progress(active)}")
+    stalled = (view.condition("Stalled") or {}).get("message")
     held = why(active) if active.state in _HELD else ""
     for blocker in active.status.get("blockedBy") or ():
-        if blocker != held:
+        if blocker not in (held, stalled):
             yield Fact(f"{active.name} waits: {blocker}")
     for slow in (active.status.get("progress") or {}).get("slowest") or ():
         yield Fact(f"slow: {slow['topic']}-{slow['partition']}: {slow['reason']}")

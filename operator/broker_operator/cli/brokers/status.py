@@ -95,12 +95,14 @@ def _head(view: View) -> Iterator[str]:
     if view.paused:
         resume = view.command("resume", view.name)
         yield f"Paused: the operator leaves it alone; to go on: {resume}"
-    for kind in ("Stalled", "Reconciling"):
+    for kind in _TROUBLE:
         found = view.condition(kind)
         if found is not None and found["reason"] not in _HELD:
             yield f"{kind} ({found['reason']}): {found['message']}"
 
 
+_TROUBLE = ("Stalled", "Reconciling")
+"""Conditions that are there only while they are true."""
 _HELD = frozenset({"AwaitingApproval", "ReassignmentPaused", "Paused"})
 """Reasons of conditions that the lines on the Reassignment tell with the way out."""
 
@@ -140,9 +142,11 @@ def holds(view: View, active: Reassignment) -> Iterator[str]:
         yield f"waits for approval: {way}"
     if active.paused:
         yield f"paused: to go on: {view.command('resume', subject)}"
-    told = why(active) if active.state in (State.AWAITING_APPROVAL, State.PAUSED) else ""
+    told = {(view.condition(kind) or {}).get("message") for kind in _TROUBLE}
+    if active.state in (State.AWAITING_APPROVAL, State.PAUSED):
+        told.add(why(active))
     for blocker in active.status.get("blockedBy") or ():
-        if blocker != told:
+        if blocker not in told:
             yield f"waits: {blocker}"
 
 

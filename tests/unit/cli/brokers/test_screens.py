@@ -87,7 +87,11 @@ class TestStatus:
     def test_of_trouble(self, world: World) -> None:
         full = condition("Stalled", "True", "NotEnoughDisk", "broker 3 would be 91 % full")
         world.cluster(conditions=conditions(full))
-        assert "Stalled (NotEnoughDisk): broker 3 would be 91 % full" in world.says("status")
+        world.reassignment(state="Stalled", blockedBy=["broker 3 would be 91 % full", "and more"])
+        shown = world.says("status")
+        assert "Stalled (NotEnoughDisk): broker 3 would be 91 % full" in shown
+        assert shown.count("91 %") == 1
+        assert "waits: and more" in shown
 
     def test_of_a_spec_that_has_just_changed(self, world: World) -> None:
         world.cluster(observedGeneration=0)
@@ -238,6 +242,17 @@ class TestExplain:
             "- later (balance) waits in the queue, after demo-1",
         ):
             assert f"\n{words}" in shown
+
+    def test_that_a_person_has_to_do_something_comes_first_and_once(self, world: World) -> None:
+        full = "broker 3 would be 91 % full"
+        stalled = condition("Stalled", "True", "NotEnoughDisk", full)
+        unready = condition("BrokersReady", "False", "BrokersNotReady", full)
+        world.cluster(conditions=conditions(stalled, unready))
+        world.reassignment(state="Stalled", why=full, blockedBy=[full, "broker 2 is away"])
+        assert lines(world.says("explain"))[1:] == [
+            f"- Stalled (NotEnoughDisk): {full}",
+            "- demo-1 waits: broker 2 is away",
+        ]
 
     def test_that_nothing_is_planned_yet(self, world: World) -> None:
         world.cluster()
