@@ -18,6 +18,7 @@ from broker_operator.adapters.clock import SystemClock
 from broker_operator.adapters.kube import KubeApi, connect
 from broker_operator.adapters.kube_wire import RESOURCES, Resource
 from broker_operator.adapters.recorder import EventRecorder
+from broker_operator.cli.brokers.access import LiveApi
 from broker_operator.ports import Kubernetes, RejectedError, TransientError
 from tests.contract.kube_contract import (
     KubernetesContract,
@@ -25,6 +26,7 @@ from tests.contract.kube_contract import (
     config_map,
     stateful_set,
 )
+from tests.contract.plugin_contract import PluginContract, reassignment
 from tests.e2e.apiserver import ApiServer, running_api_server
 
 if TYPE_CHECKING:
@@ -94,6 +96,28 @@ def somebody(server: ApiServer) -> Kubectl:
 
 class TestContract(KubernetesContract):
     pass
+
+
+@pytest.fixture
+async def people(server: ApiServer) -> AsyncIterator[LiveApi]:
+    async with await connect(str(server.kubeconfig)) as client:
+        yield LiveApi(client)
+
+
+class TestPlugin(PluginContract):
+    async def test_a_field_that_an_older_crd_has_not_is_refused(
+        self, people: LiveApi, namespace: str
+    ) -> None:
+        made = await people.create(reassignment(namespace))
+        with pytest.raises(RejectedError, match=r"spec\.hurry"):
+            await people.change(made, {"hurry": True})
+
+    async def test_what_may_not_be_changed_is_refused_with_the_reason(
+        self, people: LiveApi, namespace: str
+    ) -> None:
+        made = await people.create(reassignment(namespace))
+        with pytest.raises(RejectedError, match="only approvedPlan, paused and undo"):
+            await people.change(made, {"evacuate": [1]})
 
 
 async def test_long_lists_come_in_pages(

@@ -11,7 +11,7 @@ import click
 
 from broker_operator.cli import inputs
 from broker_operator.cli.cluster import Cluster
-from broker_operator.cli.errors import InputError, printable
+from broker_operator.cli.errors import INCOMPLETE, InputError, printable
 from broker_operator.cli.output.files import PLAN, REPORT, UNDO, as_text
 from broker_operator.cli.output.progress import without_garbage_collection
 from broker_operator.cli.output.screen import (
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from broker_operator.cli.standing import PartitionStanding, Standing
     from broker_operator.core.model import Assignment, Replicas
-
-INCOMPLETE = 1
-"""Exit code while something is left to be done."""
 
 _LISTED = 20
 _SHORTEST = 12

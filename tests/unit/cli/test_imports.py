@@ -41,6 +41,13 @@ def test_a_plan_from_files_loads_no_client_of_kafka() -> None:
     assert not {name for name in loaded if name.partition(".")[0] in {"kafka", "kazoo", "kopf"}}
 
 
+def test_the_plugin_loads_no_client_of_kafka_and_nothing_that_only_the_operator_needs() -> None:
+    loaded = modules("import broker_operator.cli.brokers.main")
+    others = {"kafka", "kazoo", "kopf", "prometheus_client"}
+    assert not {name for name in loaded if name.partition(".")[0] in others}
+    assert not {name for name in loaded if name.startswith("broker_operator.reconcile")}
+
+
 def test_help_names_every_command() -> None:
     shown = run("--help")
     assert shown.exit_code == 0

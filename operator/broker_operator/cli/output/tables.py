@@ -35,11 +35,16 @@ _NAMES = (20, 10, 4)
 _Row = TypeVar("_Row", "BrokerReport", "RackReport")
 
 
-def show(report: Report, notes: Sequence[str] = ()) -> None:
-    """Print the report to standard output."""
+def show(
+    report: Report,
+    notes: Sequence[str] = (),
+    *,
+    without_throttle: str = "with --throttle, the time is told",
+) -> None:
+    """Print the report to standard output. `without_throttle`: what to say if there is none."""
     to = console()
-    style = _Style(to)
-    _summary(report, to, notes)
+    style = Style(to)
+    _summary(report, to, notes, without_throttle)
     many = len(report.brokers) > MOST_ROWS
     if many and len(report.racks) > 1:
         to.print()
@@ -48,24 +53,31 @@ def show(report: Report, notes: Sequence[str] = ()) -> None:
     _brokers(report, to, style)
 
 
-class _Style:
+class Style:
     """Characters that the console can show."""
 
     def __init__(self, to: Console) -> None:
-        fine = can_show("█→", to)
+        fine = can_show("█░→", to)
         self._block = "█" if fine else "#"
+        self._rest = "░" if fine else "."
         self._arrow = "→" if fine else ">"
 
     def bar(self, value: int, most: int, width: int) -> str:
         """Return a bar for a value; whatever is not nothing is seen."""
         return self._block * max(int(value > 0), round(width * value / max(1, most)))
 
+    def gauge(self, percent: int, width: int) -> str:
+        """Return a bar with its rest, of always the same length."""
+        full = min(width, width * percent // 100)
+        return self._block * full + self._rest * (width - full)
+
     def change(self, before: int, after: int) -> str:
+        """Return a number before and after."""
         return f"{before}{self._arrow}{after}"
 
 
-def _summary(report: Report, to: Console, notes: Sequence[str]) -> None:
-    for line in _sentences(report):
+def _summary(report: Report, to: Console, notes: Sequence[str], without_throttle: str) -> None:
+    for line in _sentences(report, without_throttle):
         to.print(line)
     for note in notes:
         to.print(f"note: {printable(note)}")
@@ -81,7 +93,7 @@ def _summary(report: Report, to: Console, notes: Sequence[str]) -> None:
     to.print(table)
 
 
-def _sentences(report: Report) -> list[str]:
+def _sentences(report: Report, without_throttle: str) -> list[str]:
     """Return what the numbers say, a line each."""
     if not report.changed_partitions:
         return [f"Plan {report.hash}: nothing to do."]
@@ -104,7 +116,7 @@ def _sentences(report: Report) -> list[str]:
         )
     if _held_by_racks(report):
         lines.append("The rack rule allows no better balance of replicas.")
-    lines.append(_batches(report))
+    lines.append(_batches(report, without_throttle))
     if report.pinned:
         lines.append(f"Not touched: {_count(len(report.pinned), 'pinned topic')}.")
     return lines
@@ -120,10 +132,10 @@ def _held_by_racks(report: Report) -> bool:
     return even and None not in racks and len(racks) > 1
 
 
-def _batches(report: Report) -> str:
+def _batches(report: Report, without_throttle: str) -> str:
     batches = _count(report.batches, "batch", "batches")
     if report.throttle is None:
-        return f"{batches}; with --throttle, the time is told."
+        return f"{batches}; {without_throttle}."
     rate = f"{format_bytes(report.throttle)}/s a broker"
     if report.predicted_seconds is None or report.ideal_seconds is None:
         return f"{batches}; without sizes, the time at {rate} cannot be told."
@@ -133,7 +145,7 @@ def _batches(report: Report) -> str:
     )
 
 
-def _racks(report: Report, to: Console, style: _Style) -> None:
+def _racks(report: Report, to: Console, style: Style) -> None:
     racks = _most_changed(report.racks)
     most = max(max(r.replicas_before, r.replicas_after) for r in racks)
 
@@ -153,11 +165,11 @@ def _racks(report: Report, to: Console, style: _Style) -> None:
             )
         return table
 
-    _print_fitting(make, to)
+    print_whole(fitting(make, to), to)
     _left_out(len(report.racks) - len(racks), "rack", to)
 
 
-def _brokers(report: Report, to: Console, style: _Style) -> None:
+def _brokers(report: Report, to: Console, style: Style) -> None:
     brokers = _most_changed(report.brokers)
     most = max((max(b.replicas_before, b.replicas_after) for b in brokers), default=0)
     copied = ("in", "out") if report.bytes else ()
@@ -182,16 +194,18 @@ def _brokers(report: Report, to: Console, style: _Style) -> None:
             )
         return table
 
-    _print_fitting(make, to)
+    print_whole(fitting(make, to), to)
     _left_out(len(report.brokers) - len(brokers), "broker", to)
 
 
-def _print_fitting(make: Callable[[int, int], Table], to: Console) -> None:
-    """Print the widest form of a table that fits. What has to go: bars first, numbers never."""
+def fitting(make: Callable[[int, int], Table], to: Console) -> Table:
+    """Return the widest form of a table that fits. What has to go: bars first, numbers never.
+
+    `make` gets the characters of the longest bar, none if 0, and those of a name.
+    """
     forms = [*((bar, _NAMES[0]) for bar in _BARS), *((0, name) for name in _NAMES[1:])]
     tables = [make(*form) for form in forms]
-    fitting = (table for table in tables if natural_width(table, to) <= to.width)
-    print_whole(next(fitting, tables[-1]), to)
+    return next((table for table in tables if natural_width(table, to) <= to.width), tables[-1])
 
 
 def _most_changed(rows: Sequence[_Row]) -> list[_Row]:

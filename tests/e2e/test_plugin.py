@@ -1,0 +1,102 @@
+"""`kubectl brokers` through kubectl itself, on a cluster that waits for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL
+from tests.e2e.test_control import SLOW, look, state, wait_for
+from tests.e2e.test_scaling import newest_number, spread
+
+if TYPE_CHECKING:
+    from tests.e2e.brokers import Brokers
+    from tests.traffic.pods import Traffic
+
+pytestmark = pytest.mark.e2e
+
+TIMEOUT = ("--timeout", f"{MOVE_SECONDS:g}s")
+
+
+class Plugin:
+    """What a person types, in the namespace of one cluster."""
+
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
+
+    def ends(self, code: int, *arguments: str) -> str:
+        """Run it; it must end with this exit code. Return all that it says."""
+        where = ("-n", self._brokers.namespace)
+        done = self._brokers.env.kubectl("brokers", *arguments, *where, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        return said
+
+    def says(self, *arguments: str) -> str:
+        return self.ends(0, *arguments)
+
+
+@pytest.fixture
+def plugin(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Plugin:
+    """The plugin, where kubectl looks for it: on the PATH."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return Plugin(brokers)
+
+
+def test_a_scaling_is_looked_at_approved_paused_watched_and_undone(
+    brokers: Brokers, traffic: Traffic, plugin: Plugin
+) -> None:
+    cluster, name = brokers.name, f"{brokers.name}-{newest_number(brokers) + 1}"
+    chosen = f"ra/{name}"
+    before = traffic.describe(assignment=True)["assignment"]
+    brokers.patch({"reassignment": SLOW | {"approval": "Required"}})
+    try:
+        plugin.says("pause", cluster)
+        brokers.until("a pause", lambda: brokers.condition("Paused").get("status") == "True", 60)
+        assert f"kubectl brokers resume {cluster}" in plugin.says("explain", cluster)
+        plugin.says("resume", cluster)
+
+        brokers.scale(4)
+        waiting = f"{name} (ScaleUp) waits for approval of plan"
+        brokers.until(waiting, lambda: waiting in plugin.says("explain", cluster), READY_SECONDS)
+        plan = look(brokers, name)["plan"]
+        shown = plugin.says("plan", cluster)
+        assert f"Plan {plan['hash']}: {plan['moves']:,} moves" in shown
+        assert json.loads(plugin.says("plan", cluster, "--format", "json"))["hash"] == plan["hash"]
+        assert f"waits for approval: kubectl brokers approve {chosen}" in plugin.says(
+            "status", cluster
+        )
+        assert f"that of {name} is {plan['hash']}" in plugin.ends(
+            3, "approve", cluster, "--plan", "other"
+        )
+        assert state(brokers, name) == "AwaitingApproval"
+        assert "Approved plan" in plugin.says("approve", cluster, "--plan", plan["hash"])
+
+        def moving() -> bool:
+            return bool(look(brokers, name).get("progress", {}).get("movesDone"))
+
+        brokers.until("some moves", moving, READY_SECONDS)
+        plugin.says("pause", chosen)
+        wait_for(brokers, name, "Paused")
+        assert f"kubectl brokers resume {chosen}" in plugin.says("status", cluster)
+        brokers.patch({"reassignment": USUAL})
+        plugin.says("resume", chosen)
+        assert f"{name} has ended as Succeeded" in plugin.says("watch", chosen, *TIMEOUT)
+
+        assert f"Undoing {name}" in plugin.says("undo", cluster)
+        assert "nothing moves, nothing waits" in plugin.says("watch", cluster, *TIMEOUT)
+        assert state(brokers, name) == "Undone"
+        assert f"{name} is undone already" in plugin.says("undo", chosen)
+        after = traffic.describe(assignment=True)["assignment"]
+        assert {topic: after[topic] for topic in before} == before
+        assert spread(traffic).get(3, 0) == 0
+    finally:
+        brokers.patch({"paused": False, "reassignment": USUAL | {"approval": "Automatic"}})
+    brokers.scale(3)
+    brokers.ready(3, MOVE_SECONDS)
+    assert "nothing moves, nothing waits" in plugin.says("watch", cluster, *TIMEOUT)
