@@ -59,6 +59,11 @@ class View:
             for number in content.get(key, {})
         }
 
+    def leader(self, topic: str, partition: int) -> int:
+        """The leader of a partition, -1 while there is none."""
+        state = self.nodes.json(f"{TOPICS}/{topic}/partitions/{partition}/state")
+        return -1 if state is None else int(state["leader"])
+
     def requested(self) -> bytes | None:
         """Content of `/admin/reassign_partitions`, None if it is not there."""
         return self.nodes.get(REQUEST)[0] if self.nodes.exists(REQUEST) else None
