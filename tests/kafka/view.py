@@ -61,8 +61,17 @@ class View:
 
     def leader(self, topic: str, partition: int) -> int:
         """The leader of a partition, -1 while there is none."""
-        state = self.nodes.json(f"{TOPICS}/{topic}/partitions/{partition}/state")
-        return -1 if state is None else int(state["leader"])
+        return int((self._state(topic, partition) or {"leader": -1})["leader"])
+
+    def out_of_sync(self) -> list[tuple[str, int]]:
+        """Partitions at rest of which a replica on a registered broker is not in sync."""
+        live, flying = self.brokers(), self.in_flight()
+        return [
+            tp
+            for tp, replicas in self.assignment().items()
+            if tp not in flying
+            and not live.intersection(replicas).issubset((self._state(*tp) or {"isr": ()})["isr"])
+        ]
 
     def requested(self) -> bytes | None:
         """Content of `/admin/reassign_partitions`, None if it is not there."""
@@ -87,3 +96,9 @@ class View:
         for topic in self.topics():
             cluster.delete_topic(topic)
         wait_until(lambda: not self.topics(), "every topic is deleted")
+
+    def _state(self, topic: str, partition: int) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.nodes.json(
+            f"{TOPICS}/{topic}/partitions/{partition}/state"
+        )
+        return found

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kafka.matrix.moves import JOINING, TOPIC, Move, moving
+from broker_operator.reconcile.absence import DESIRED_SECONDS
+from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SUBMISSIONS, TOPIC, Move, moving
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.kafka.cluster import KafkaCluster
+    from tests.kafka.harness import LiveWorld
+
+ORIGIN = (0, 1, 2)
+DISK = 60_000_000
+"""Bytes of a disk that what comes to it fills by less than half."""
 
 
 @pytest.mark.parametrize("victim", ["target", "leader", "controller"])
@@ -19,24 +31,167 @@ async def test_a_broker_dies_in_mid_move_and_returns(
     live_brokers: KafkaCluster, rng: random.Random, victim: str
 ) -> None:
     async with moving(live_brokers, rng) as move:
-        world = move.world
-        broker = chosen(move, rng, victim)
-        live_brokers.kill_broker(broker)
-        await world.until(lambda: broker not in world.view.brokers(), f"{broker} is missed")
-        await world.until(lambda: world.condition("BrokersReady") == NOT_READY, "it is said")
+        await move.lose(chosen(move, rng, victim))
+        move.give_back()
         await move.end()
-
-
-NOT_READY = ("False", "BrokersNotReady")
+        assert "SentBack" not in move.world.recorder.reasons()
 
 
 def chosen(move: Move, rng: random.Random, victim: str) -> int:
     """Return the target, the controller, or a broker that leads something in flight."""
+    view = move.world.view
     if victim == "target":
         return JOINING
     if victim == "controller":
-        controller = move.world.view.controller()
+        controller = view.controller()
         assert controller is not None
         return controller
-    flying = [number for _, number in move.world.view.in_flight()]
-    return rng.choice(sorted({move.world.view.leader(TOPIC, number) for number in flying}))
+    return rng.choice(sorted({view.leader(TOPIC, number) for number in move.flying()}))
+
+
+async def test_moves_to_a_broker_that_never_returns_are_sent_back(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        await move.lose(JOINING)
+        hung = move.flying()
+        assert hung
+        assert "cannot go on" in move.blocked_by()
+        world.clock.ahead += DESIRED_SECONDS
+        await world.until(lambda: not move.flying(), "nothing is in flight any more")
+        await world.until(lambda: world.view.requested() is None, "the request is gone")
+        assert "SentBack" in world.recorder.reasons()
+        now = world.view.assignment()
+        assert {n: tuple(now[TOPIC, n]) for n in hung} == {n: ROWS[n] for n in hung}
+        await world.until(
+            lambda: "broker 3 has been away for more than 10 min" in move.blocked_by(),
+            "the Reassignment tells what it waits for",
+        )
+        move.give_back()
+        await move.end()
+        assert [r.succeeded for r in world.reassignments()] == [True]
+
+
+async def test_what_does_not_need_a_broker_that_is_away_goes_on(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    pairs = {n: (n % 4, (n + 1 + n // 4) % 4) for n in range(12)}
+    async with moving(
+        live_brokers, rng, scale=(4, 3), rows=pairs, throttle="500Ki", maxMovesPerBroker=1
+    ) as move:
+        world = move.world
+        lost = rng.choice(ORIGIN)
+        await move.lose(lost)
+        world.clock.ahead += DESIRED_SECONDS
+        world.edit(lambda spec: spec["reassignment"].update(throttle="100Mi"))
+        await world.until(lambda: "more than 10 min" in move.blocked_by(), "all that can go has")
+        plan = world.reassignments()[0]
+        left = world.view.load()[JOINING]
+        assert 0 < left < plan.moves, "what goes elsewhere has gone"
+        assert world.removed == []
+        move.give_back()
+        await move.end(*ORIGIN)
+
+
+async def test_two_of_three_replicas_die(live_brokers: KafkaCluster, rng: random.Random) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        before = move.submissions()
+        lost = rng.sample(ORIGIN, 2)
+        await move.lose(*lost)
+        assert world.condition("Reconciling") or world.condition("Stalled")
+        acked = move.records.acked
+        for _ in range(20):
+            await world.one_pass()
+        assert move.submissions() == before, "it waits"
+        assert all(f"demo-broker-{b}" in world.message("BrokersReady") for b in lost)
+        move.give_back()
+        await world.until(lambda: move.records.acked > acked, "producers go on")
+        await move.end()
+
+
+async def test_a_broker_that_returns_empty_is_filled_before_anything_else_moves(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world, broker = move.world, rng.choice((*ORIGIN, JOINING))
+        await move.lose(broker)
+        live_brokers.wipe(broker)
+        early: list[str] = []
+
+        def look(operation: str) -> None:
+            if operation in SUBMISSIONS:
+                early.extend(f"{operation} before {tp}" for tp in world.view.out_of_sync())
+
+        world.clients.on_write = look
+        move.give_back()
+        await move.end()
+        assert early == []
+        assert world.removed == []
+
+
+async def test_a_disk_runs_full_on_the_target(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    with small_disk(live_brokers, JOINING) as disk:
+        async with moving(live_brokers, rng) as move:
+            world = move.world
+            world.pods.held.add(JOINING)  # else it is started in vain, again and again
+            ballast = disk / "ballast"
+            fill_up(ballast)
+            await world.until(lambda: not live_brokers.running(JOINING), "it goes down")
+            await world.until(
+                lambda: (
+                    world.condition("BrokersReady") == NOT_READY
+                    and "broker 3 is not registered" in move.blocked_by()
+                ),
+                "it is said",
+            )
+            ballast.unlink()
+            move.give_back()
+            await move.end()
+
+
+@contextmanager
+def small_disk(cluster: KafkaCluster, broker: int) -> Iterator[Path]:
+    """Give a broker a disk of its own, of `DISK` bytes, and yield its folder."""
+    folder = cluster.data(broker)
+    cluster.stop_broker(broker)
+    cluster.wipe(broker)
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)], check=True)
+    try:
+        cluster.start_broker(broker)
+        yield folder
+        cluster.stop_broker(broker)
+    finally:
+        if cluster.running(broker):
+            cluster.kill_broker(broker)
+        subprocess.run(["umount", str(folder)], check=True)
+    cluster.start_broker(broker)
+
+
+def fill_up(ballast: Path) -> None:
+    """Leave no byte free on a file system."""
+    with ballast.open("wb") as file:
+        space = os.fstatvfs(file.fileno())
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize)
+
+
+def registered(world: LiveWorld, brokers: set[int]) -> bool:
+    return world.view.brokers() == brokers
+
+
+async def test_all_brokers_are_restarted_one_by_one(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, throttle="300Ki") as move:
+        world = move.world
+        for broker in rng.sample(range(4), 4):
+            live_brokers.end_broker(broker)
+            others = set(range(4)) - {broker}
+            await world.until(partial(registered, world, others), f"broker {broker} leaves")
+            await world.until(partial(registered, world, {*others, broker}), "it is back")
+        await move.end()
+        assert "SentBack" not in world.recorder.reasons()
