@@ -11,6 +11,7 @@ from tests.kafka.processes import wait_until
 if TYPE_CHECKING:
     from tests.kafka.cluster import KafkaCluster
 
+CONTROLLER = "/controller"
 REQUEST = "/admin/reassign_partitions"
 TOPICS, BROKERS = "/brokers/topics", "/brokers/ids"
 
@@ -30,7 +31,7 @@ class View:
 
     def controller(self) -> int | None:
         """The active controller, None while there is none."""
-        found = self.nodes.json("/controller")
+        found = self.nodes.json(CONTROLLER)
         return None if found is None else int(found["brokerid"])
 
     def topics(self) -> dict[str, dict[str, Any]]:
@@ -92,10 +93,14 @@ class View:
         wait_until(lambda: broker not in self.brokers(), f"broker {broker} is unregistered")
 
     def clean(self, cluster: KafkaCluster) -> None:
-        """Delete every topic, for the next test."""
+        """Delete every topic, and a request that a failed test has left, for the next test."""
         for topic in self.topics():
             cluster.delete_topic(topic)
         wait_until(lambda: not self.topics(), "every topic is deleted")
+        if self.requested() is not None:
+            self.nodes.delete(REQUEST)
+            self.nodes.delete(CONTROLLER)  # only a new one listens for the next request
+            wait_until(lambda: self.controller() is not None, "a controller is elected")
 
     def _state(self, topic: str, partition: int) -> dict[str, Any] | None:
         found: dict[str, Any] | None = self.nodes.json(

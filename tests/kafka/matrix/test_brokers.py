@@ -57,7 +57,7 @@ async def test_moves_to_a_broker_that_never_returns_are_sent_back(
         await move.lose(JOINING)
         hung = move.flying()
         assert hung
-        assert "cannot go on" in move.blocked_by()
+        await world.until(lambda: "cannot go on" in move.blocked_by(), "it is said")
         world.clock.ahead += DESIRED_SECONDS
         await world.until(lambda: not move.flying(), "nothing is in flight any more")
         await world.until(lambda: world.view.requested() is None, "the request is gone")
