@@ -79,6 +79,16 @@ class Move:
         """Let all brokers start again that are kept down."""
         self.world.pods.held.clear()
 
+    def target(self) -> Mapping[int, Sequence[int]]:
+        """Where the plan under way leads."""
+        plan = self.world.memory.plans.plan
+        assert plan is not None
+        return plan.target[TOPIC]
+
+    def replicas(self, number: int) -> list[int]:
+        """Who holds a partition, replicas that come and go included."""
+        return self.world.view.assignment()[TOPIC, number]
+
     def flying(self) -> list[int]:
         """Partitions in flight, in order."""
         return sorted(number for _, number in self.world.view.in_flight())
@@ -100,6 +110,7 @@ async def moving(
     scale: tuple[int, int] = (3, 4),
     rows: Mapping[int, Sequence[int]] = ROWS,
     unchecked: str = "",
+    latest: float = 0.7,
     connect: str = "",
     **settings: Any,
 ) -> AsyncIterator[Move]:
@@ -111,6 +122,7 @@ async def moving(
         scale: Brokers before and after.
         rows: Replicas of each partition before. All but one must be in sync for a record.
         unchecked: Another topic like the first, which is not written to in mid-move.
+        latest: Share of the bytes that has arrived at most.
         connect: What the operator connects to, if not to the ensemble itself.
         settings: More of `spec.reassignment`.
     """
@@ -127,5 +139,5 @@ async def moving(
             await asyncio.to_thread(records.fill, SIZE)
             await world.settle()
             move = Move(world, records)
-            await move.begin(scale[1], rng.uniform(0.05, 0.7))
+            await move.begin(scale[1], rng.uniform(0.05, latest))
             yield move
