@@ -151,17 +151,17 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
 def _left_over(scope: Scope, plan: StoredPlan) -> Blocked | None:
     """Say what is left to do once brokers are back that are given up; None if nothing is."""
     gone, left = absence.given_up(scope), scope.diagnosis.left
-    waiting = [
-        tp
+    waiting = {
+        tp: awaited
         for tp in (left.partitions if left else ())
-        if not gone.isdisjoint(plan.target[tp.topic][tp.partition])
-    ]
+        if (awaited := gone.intersection(plan.target[tp.topic][tp.partition]))
+    }
     if not waiting:
         return None
     return Blocked(
         "TargetBrokerDown",
-        f"{len(waiting)} partitions ({name_some(waiting)}) stay where they are, for "
-        f"{absence.told(scope, gone)}; they move once it is back",
+        f"{len(waiting)} partitions ({name_some(sorted(waiting))}) stay where they are, for "
+        f"{absence.told(scope, frozenset().union(*waiting.values()))}; they move once it is back",
         seconds=2.0,
     )
 
