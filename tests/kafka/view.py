@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka.admin import ResourceType
+
 from tests.kafka.nodes import Nodes
 from tests.kafka.processes import wait_until
 
@@ -93,10 +95,13 @@ class View:
         wait_until(lambda: broker not in self.brokers(), f"broker {broker} is unregistered")
 
     def clean(self, cluster: KafkaCluster) -> None:
-        """Delete every topic, and a request that a failed test has left, for the next test."""
+        """Delete every topic, and what a failed test has left, for the next one."""
         for topic in self.topics():
             cluster.delete_topic(topic)
         wait_until(lambda: not self.topics(), "every topic is deleted")
+        for entity, throttles in self.throttles().items():
+            for key in throttles:
+                cluster.configure(ResourceType.BROKER, entity.removeprefix("brokers/"), key, None)
         if self.requested() is not None:
             self.nodes.delete(REQUEST)
             self.nodes.delete(CONTROLLER)  # only a new one listens for the next request

@@ -63,7 +63,7 @@ class Move:
         await asyncio.to_thread(self.records.verify)
 
     async def lose(self, *brokers: int) -> None:
-        """Kill brokers and keep them down; return when the operator has said that they are."""
+        """Kill brokers and keep them down; return when the operator has missed them."""
         world = self.world
         world.pods.held.update(brokers)
         world.cluster.kill_broker(*brokers)
@@ -74,6 +74,7 @@ class Move:
             ),
             f"broker {brokers} is missed",
         )
+        await world.one_pass()  # the last one may have read before their sessions ended
 
     def give_back(self) -> None:
         """Let all brokers start again that are kept down."""

@@ -105,9 +105,8 @@ async def test_what_does_not_need_a_broker_that_is_away_goes_on(
 async def test_two_of_three_replicas_die(live_brokers: KafkaCluster, rng: random.Random) -> None:
     async with moving(live_brokers, rng) as move:
         world = move.world
+        await move.lose(*rng.sample(ORIGIN, 2))
         before = move.submissions()
-        lost = rng.sample(ORIGIN, 2)
-        await move.lose(*lost)
         assert world.condition("Reconciling") or world.condition("Stalled")
         acked = move.records.acked
         for _ in range(20):
