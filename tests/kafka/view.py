@@ -100,8 +100,9 @@ class View:
             cluster.delete_topic(topic)
         wait_until(lambda: not self.topics(), "every topic is deleted")
         for entity, throttles in self.throttles().items():
-            for key in throttles:
-                cluster.configure(ResourceType.BROKER, entity.removeprefix("brokers/"), key, None)
+            kind, _, name = entity.partition("/")
+            for key in throttles if kind == "brokers" else ():
+                cluster.configure(ResourceType.BROKER, name, key, None)
         if self.requested() is not None:
             self.nodes.delete(REQUEST)
             self.nodes.delete(CONTROLLER)  # only a new one listens for the next request
