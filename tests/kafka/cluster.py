@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,7 @@ class KafkaCluster:
     Args:
         racks: Dealt out to the brokers in turn.
         servers: `host:port,...` of a ZooKeeper ensemble that runs already, used instead of an own.
+        through: The same as brokers reach it, if that is another way.
         host: Gives the name that a broker advertises on a second listener, which nobody uses.
 
     Attributes:
@@ -55,13 +57,16 @@ class KafkaCluster:
         self,
         folder: Path,
         brokers: int,
+        *,
         racks: Sequence[str] = (),
         servers: str = "",
+        through: str = "",
         host: Callable[[int], str] | None = None,
     ) -> None:
         self._folder = folder
         self._racks = racks
         self._servers = servers
+        self._through = through
         self._host = host
         ports = free_ports(2 * brokers + 1)
         self.zookeeper = servers or f"{_LOOPBACK}:{ports[0]}"
@@ -112,9 +117,17 @@ class KafkaCluster:
         """Let a frozen broker go on; it registers again if it has to."""
         self._processes[f"broker-{broker}"].signal(signal.SIGCONT)
 
+    def data(self, broker: int) -> Path:
+        """Return the folder of a broker's only log dir."""
+        return self._folder / f"data-{broker}"
+
+    def wipe(self, broker: int) -> None:
+        """Lose the disk of a broker that is down."""
+        shutil.rmtree(self.data(broker))
+
     def bytes_on_disk(self, broker: int, topic: str, partition: int) -> int:
         """Return the size of a replica's log segments, from the file system."""
-        folder = self._folder / f"data-{broker}" / f"{topic}-{partition}"
+        folder = self.data(broker) / f"{topic}-{partition}"
         return sum(segment.stat().st_size for segment in folder.glob("*.log"))
 
     def configure(self, kind: ResourceType, name: str, key: str, value: str | None) -> None:
@@ -241,7 +254,7 @@ class KafkaCluster:
 
     def launch_broker(self, broker: int) -> None:
         """Start a broker's process; it serves some seconds later."""
-        data = self._folder / f"data-{broker}"
+        data = self.data(broker)
         config = self._folder / f"broker-{broker}.properties"
         own = f"PLAINTEXT://{_LOOPBACK}:{self.brokers[broker]}"
         listeners = advertised = own
@@ -251,7 +264,7 @@ class KafkaCluster:
             advertised = f"{own},NAMED://{self._host(broker)}:{port}"
         text = BROKER.format(
             id=broker,
-            connect=self.connect,
+            connect=f"{self._through or self.zookeeper}/kafka",
             listeners=listeners,
             advertised=advertised,
             folder=data,

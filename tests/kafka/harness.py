@@ -57,15 +57,17 @@ class LoopbackClients:
 
     Attributes:
         writes: Each attempt to write to ZooKeeper or Kafka, in order.
+        on_write: Called with each of them right before it is made, in a worker thread.
     """
 
     def __init__(self, cluster: KafkaCluster) -> None:
         self.writes: list[str] = []
+        self.on_write: Callable[[str], object] = lambda _operation: None
         self._bootstrap = tuple(cluster.bootstrap.split(","))
         self._clients = KafkaClients(
             cluster_domain="cluster.local",
-            on_zookeeper_write=self.writes.append,
-            on_kafka_write=self.writes.append,
+            on_zookeeper_write=self._note,
+            on_kafka_write=self._note,
         )
 
     def coordination(self, connect: str, namespace: str) -> ZooKeeperCoordination:
@@ -84,6 +86,10 @@ class LoopbackClients:
 
     async def close(self) -> None:
         await self._clients.close()
+
+    def _note(self, operation: str) -> None:
+        self.writes.append(operation)
+        self.on_write(operation)
 
 
 class LiveWorld:

@@ -17,7 +17,10 @@ _STARTING = "ContainerCreating"
 
 
 class Pods:
-    """Makes the pods that StatefulSets ask for; one is ready when its broker is registered.
+    """Makes the pods that StatefulSets ask for; one is ready once its broker has registered.
+
+    It stays so while the process runs, as the probe asks the broker alone. The process of a broker
+    that has a pod is started again when it has ended.
 
     Args:
         real: Start and stop the processes of brokers with their pods, whoever left them running.
@@ -60,10 +63,10 @@ class Pods:
                 self._kube.put(claim_body(f"data-{name}"))
             running = self._cluster.running(broker)
             # It would be refused while the session of the process before it lasts.
-            if self._real and not running and broker not in self.held | registered:
+            if not running and broker not in self.held | registered:
                 self._cluster.launch_broker(broker)
-            ready = running and broker in registered
-            self.settled = self.settled and ready
+            ready = running and (broker in registered or name in self._ready)
+            self.settled = self.settled and ready and broker in registered
             if ready != (name in self._ready):
                 self._kube.put(pod_body(name, problem="" if ready else _STARTING))
                 (self._ready.add if ready else self._ready.discard)(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka.admin import ResourceType
 from kazoo.exceptions import NoNodeError
 
 from tests.kafka.nodes import REQUEST, Nodes
@@ -13,6 +14,7 @@ from tests.kafka.processes import wait_until
 if TYPE_CHECKING:
     from tests.kafka.cluster import KafkaCluster
 
+CONTROLLER = "/controller"
 TOPICS, BROKERS = "/brokers/topics", "/brokers/ids"
 
 
@@ -31,7 +33,7 @@ class View:
 
     def controller(self) -> int | None:
         """The active controller, None while there is none."""
-        found = self.nodes.json("/controller")
+        found = self.nodes.json(CONTROLLER)
         return None if found is None else int(found["brokerid"])
 
     def topics(self) -> dict[str, dict[str, Any]]:
@@ -60,6 +62,20 @@ class View:
             for number in content.get(key, {})
         }
 
+    def leader(self, topic: str, partition: int) -> int:
+        """The leader of a partition, -1 while there is none."""
+        return int((self._state(topic, partition) or {"leader": -1})["leader"])
+
+    def out_of_sync(self) -> list[tuple[str, int]]:
+        """Partitions at rest of which a replica on a registered broker is not in sync."""
+        live, flying = self.brokers(), self.in_flight()
+        return [
+            tp
+            for tp, replicas in self.assignment().items()
+            if tp not in flying
+            and not live.intersection(replicas).issubset((self._state(*tp) or {"isr": ()})["isr"])
+        ]
+
     def requested(self) -> bytes | None:
         """Content of `/admin/reassign_partitions`, None if it is not there."""
         try:
@@ -82,7 +98,21 @@ class View:
         wait_until(lambda: broker not in self.brokers(), f"broker {broker} is unregistered")
 
     def clean(self, cluster: KafkaCluster) -> None:
-        """Delete every topic, for the next test."""
+        """Delete every topic, and what a failed test has left, for the next one."""
         for topic in self.topics():
             cluster.delete_topic(topic)
         wait_until(lambda: not self.topics(), "every topic is deleted")
+        for entity, throttles in self.throttles().items():
+            kind, _, name = entity.partition("/")
+            for key in throttles if kind == "brokers" else ():
+                cluster.configure(ResourceType.BROKER, name, key, None)
+        if self.requested() is not None:
+            self.nodes.delete(REQUEST)
+            self.nodes.delete(CONTROLLER)  # only a new one listens for the next request
+            wait_until(lambda: self.controller() is not None, "a controller is elected")
+
+    def _state(self, topic: str, partition: int) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.nodes.json(
+            f"{TOPICS}/{topic}/partitions/{partition}/state"
+        )
+        return found

@@ -95,7 +95,7 @@ class Memory:
         proofs: Leaving broker -> monotonic time at which it was first seen empty.
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
-        lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
+        away: Broker that is wanted, or moved to -> monotonic time since which it is gone.
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         unheard: What is in the controller's way, and since which monotonic time.
@@ -111,7 +111,7 @@ class Memory:
     proofs: dict[BrokerId, float] = field(default_factory=dict)
     strays: dict[BrokerId, float] = field(default_factory=dict)
     unmade: dict[BrokerId, float] = field(default_factory=dict)
-    lost: dict[BrokerId, float] = field(default_factory=dict)
+    away: dict[BrokerId, float] = field(default_factory=dict)
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None

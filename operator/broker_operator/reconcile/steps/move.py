@@ -17,9 +17,10 @@ from broker_operator.core.promises import (
 )
 from broker_operator.core.text import name_some
 from broker_operator.ports import ReassignmentInProgressError
+from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import plan as planning
-from broker_operator.reconcile.steps import record, throttle, unreachable
+from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def advance(scope: Scope) -> Outcome:
         return DONE
     if not planning.fits(scope, active):
         return DONE  # the plan step has said why it cannot be replaced yet
-    obstacle = _obstacle(scope)
+    obstacle = _obstacle(scope, active)
     if obstacle is not None:
         return await _meanwhile(scope, active, plan) or obstacle
     if held := await _held(scope, active):
@@ -68,7 +69,7 @@ async def advance(scope: Scope) -> Outcome:
         return await _submit(scope, active, plan, batch)
     left = scope.diagnosis.left
     if left is None or not left.done:
-        return Wait(
+        return _left_over(scope, plan) or Wait(
             "Moving", "what is left waits for its brokers, or to be deleted", seconds=POLL_SECONDS
         )
     return await _finish(scope, active, ensemble, kafka)
@@ -117,7 +118,11 @@ async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     if diagnosis.ours:
         memory.lagging_since = None
         # What is in flight may be so for hours: a changed throttle must not wait for its end.
-        return await throttle.ensure(scope, active, plan)
+        outcome = await throttle.ensure(scope, active, plan)
+        kafka = scope.facts.kafka
+        if outcome is not None or isinstance(kafka, Unknown):
+            return outcome
+        return await undo.give_up(scope, plan, kafka)
     memory.lagging_since = (memory.lagging_since or now) if diagnosis.lagging else None
     lagging = memory.lagging_since is not None and now - memory.lagging_since >= LAG_SECONDS
     if lagging and throttle.pending(scope, active):
@@ -127,7 +132,7 @@ async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     return None
 
 
-def _obstacle(scope: Scope) -> Outcome | None:
+def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
     """Whatever forbids a new batch now."""
     diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown):
@@ -141,8 +146,9 @@ def _obstacle(scope: Scope) -> Outcome | None:
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
     if isinstance(kafka, Unknown):
         return unreachable.kafka(kafka)
-    if diagnosis.missing:
-        missing = name_some(sorted(diagnosis.missing))
+    given_up = absence.given_up(scope) if active.started else frozenset[int]()
+    if late := diagnosis.missing - given_up:
+        missing = name_some(sorted(late))
         message = (
             f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; no further "
             f"batch before broker {missing} is again"
@@ -169,6 +175,24 @@ def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
     )
     ordered = sorted(lags.items(), key=lambda lag: (-lag[1], lag[0]))
     return name_some(f"{broker} ({count})" for broker, count in ordered)
+
+
+def _left_over(scope: Scope, plan: StoredPlan) -> Blocked | None:
+    """Say what is left to do once brokers are back that are given up; None if nothing is."""
+    gone, left = absence.given_up(scope), scope.diagnosis.left
+    waiting = {
+        tp: awaited
+        for tp in (left.partitions if left else ())
+        if (awaited := gone.intersection(plan.target[tp.topic][tp.partition]))
+    }
+    if not waiting:
+        return None
+    return Blocked(
+        "TargetBrokerDown",
+        f"{len(waiting)} partitions ({name_some(sorted(waiting))}) stay where they are, for "
+        f"{absence.told(scope, frozenset().union(*waiting.values()))}; they move once it is back",
+        seconds=2.0,
+    )
 
 
 async def _breach(

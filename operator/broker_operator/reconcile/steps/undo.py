@@ -11,6 +11,7 @@ from broker_operator.core.model import Ensemble, KafkaView, Replicas, TopicParti
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest
 from broker_operator.core.planner.fixed import plan_back
 from broker_operator.core.text import name_some
+from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import record, throttle
 from broker_operator.reconcile.steps.draft import draft
@@ -18,10 +19,8 @@ from broker_operator.reconcile.steps.draft import draft
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from broker_operator.core.model import BrokerId
     from broker_operator.reconcile.scope import Scope
-
-LOST_SECONDS = 60.0
-"""A broker that nobody wants is waited for this long before its moves are given up."""
 
 
 def wanted(scope: Scope) -> Reassignment | None:
@@ -101,80 +100,65 @@ async def land(
         outcome = await throttle.ensure(scope, active, plan)
         if outcome is not None:
             return outcome
-        if back and (outward := await _outward(scope, plan, kafka)):
-            return await _send(scope, plan, outward, "they are taken back")
-        if stuck := _stuck(scope):
-            return await _send_back(scope, plan, kafka, stuck)
+        if back and (turning := await _turnable(scope, plan, kafka)):
+            return await _send(scope, plan, turning, "they are taken back")
+        if outcome := await give_up(scope, plan, kafka):
+            return outcome
     return Wait(
         "FinishingBatch", f"{len(flying)} partitions of the former plan are in flight", seconds=1.0
     )
 
 
-async def _outward(scope: Scope, plan: StoredPlan, kafka: KafkaView) -> list[TopicPartition]:
+async def give_up(scope: Scope, plan: StoredPlan, kafka: KafkaView) -> Outcome | None:
+    """Send back what is on its way to a broker that is given up; None if nothing is.
+
+    What can be had of the plan without it goes on then, and the rest when the broker is back.
+    """
+    gone = absence.given_up(scope)
+    stuck = {tp: target & gone for tp, target in _outward(scope, plan).items() if target & gone}
+    if not stuck:
+        return None
+    why = absence.told(scope, frozenset().union(*stuck.values()))
+    safe = [tp for tp in await _turnable(scope, plan, kafka) if tp in stuck]
+    if safe:
+        return await _send(scope, plan, safe, why)
+    return Blocked(
+        "TargetBrokerDown",
+        f"{len(stuck)} partitions in flight ({name_some(sorted(stuck))}) cannot arrive, for {why}; "
+        "nor can they go back, for too few replicas are in sync where they came from: bring a "
+        "broker of either side back",
+    )
+
+
+def _outward(scope: Scope, plan: StoredPlan) -> dict[TopicPartition, frozenset[BrokerId]]:
+    """Return what is in flight away from where the plan found it, and the brokers it goes to."""
+    topics = {} if isinstance(scope.facts.ensemble, Unknown) else scope.facts.ensemble.topics
+    return {
+        tp: frozenset(state.target)
+        for tp in scope.diagnosis.ours
+        if (state := topics.get(tp.topic, {}).get(tp.partition))
+        and set(state.target) != set(plan.origin.get(tp.topic, {}).get(tp.partition, ()))
+    }
+
+
+async def _turnable(scope: Scope, plan: StoredPlan, kafka: KafkaView) -> list[TopicPartition]:
     """Return what is in flight to the plan's target and can safely turn back.
 
     Its origin must lead it and have enough replicas in sync: the controller would take any other
     out of the ISR at once (KAFKA-14424), and with it what producers were told is safe.
     """
-    topics = {} if isinstance(scope.facts.ensemble, Unknown) else scope.facts.ensemble.topics
-    least = await scope.admin.min_insync(sorted({tp.topic for tp in scope.diagnosis.ours}))
+    outward = _outward(scope, plan)
+    least = await scope.admin.min_insync(sorted({tp.topic for tp in outward}))
     found = []
-    for tp in scope.diagnosis.ours:
-        state = topics.get(tp.topic, {}).get(tp.partition)
+    for tp in outward:
         origin = plan.origin.get(tp.topic, {}).get(tp.partition, ())
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
-        if state is None or seen is None or set(state.target) == set(origin):
+        if seen is None or seen.leader not in origin:
             continue
         enough = min(least.get(tp.topic, 1), len(origin))
-        if seen.leader in origin and len(seen.isr.intersection(origin)) >= enough:
+        if seen.isr.issubset(origin) or len(seen.isr.intersection(origin)) >= enough:
             found.append(tp)
     return found
-
-
-def _stuck(scope: Scope) -> list[TopicPartition]:
-    """Partitions in flight to a broker that is down for good: not wanted, not there, and for long.
-
-    One whose pod is ready, or that left only a moment ago, is on its way back to finish them.
-    """
-    ensemble, memory, now = scope.facts.ensemble, scope.memory, scope.clock.monotonic()
-    topics = {} if isinstance(ensemble, Unknown) else ensemble.topics
-    ready = {b for b, pod in scope.facts.pods.items() if pod.ready}
-    awaited = scope.diagnosis.desired | (scope.diagnosis.registered or frozenset()) | ready
-    targets = {
-        tp: set(state.target)
-        for tp in scope.diagnosis.ours
-        if (state := topics.get(tp.topic, {}).get(tp.partition))
-    }
-    lost = {broker for target in targets.values() for broker in target - awaited}
-    memory.lost = {b: memory.lost.get(b, now) for b in lost}
-    dead = {b for b, since in memory.lost.items() if now - since >= LOST_SECONDS}
-    return [tp for tp, target in targets.items() if target & dead]
-
-
-async def _send_back(
-    scope: Scope, plan: StoredPlan, kafka: KafkaView, stuck: list[TopicPartition]
-) -> Outcome:
-    """Send partitions back to where the plan found them: their way on ends at a dead broker.
-
-    Only where one of the origin leads: then it has all that was acknowledged, and what is dropped
-    is a copy. (A replica that was added and leads may be the only one in sync, and the controller
-    would delete it.)
-    """
-    led = [
-        tp
-        for tp in stuck
-        if (seen := kafka.leadership.get(tp.topic, {}).get(tp.partition))
-        and seen.leader in plan.origin[tp.topic][tp.partition]
-    ]
-    if not led:
-        return Blocked(
-            "TargetBrokerDown",
-            f"{len(stuck)} partitions ({name_some(stuck)}) are on their way to a broker that is "
-            "down and not wanted, and where they came from nobody leads; bring one of both back",
-        )
-    return await _send(
-        scope, plan, led, "the broker that they were on their way to is down, and no longer wanted"
-    )
 
 
 async def _send(

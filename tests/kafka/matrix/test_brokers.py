@@ -1,0 +1,208 @@
+"""Brokers die in mid-move, come back, come back empty, or do not come back."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker_operator.reconcile.absence import DESIRED_SECONDS
+from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SUBMISSIONS, TOPIC, Move, moving
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.kafka.cluster import KafkaCluster
+    from tests.kafka.harness import LiveWorld
+
+ORIGIN = (0, 1, 2)
+DISK = 60_000_000
+"""Bytes of a disk that what comes to it fills by less than half."""
+CHUNK = 65536
+
+
+@pytest.mark.parametrize("victim", ["target", "leader", "controller"])
+async def test_a_broker_dies_in_mid_move_and_returns(
+    live_brokers: KafkaCluster, rng: random.Random, victim: str
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        await move.lose(chosen(move, rng, victim))
+        move.give_back()
+        await move.end()
+        assert "SentBack" not in move.world.recorder.reasons()
+
+
+def chosen(move: Move, rng: random.Random, victim: str) -> int:
+    """Return the target, the controller, or a broker that leads something in flight."""
+    view = move.world.view
+    if victim == "target":
+        return JOINING
+    if victim == "controller":
+        controller = view.controller()
+        assert controller is not None
+        return controller
+    return rng.choice(sorted({view.leader(TOPIC, number) for number in move.flying()}))
+
+
+async def test_moves_to_a_broker_that_never_returns_are_sent_back(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        await move.lose(JOINING)
+        hung = move.flying()
+        assert hung
+        await world.until(lambda: "cannot go on" in move.blocked_by(), "it is said")
+        world.clock.ahead += DESIRED_SECONDS
+        await world.until(lambda: not move.flying(), "nothing is in flight any more")
+        await world.until(lambda: world.view.requested() is None, "the request is gone")
+        assert "SentBack" in world.recorder.reasons()
+        now = world.view.assignment()
+        assert {n: tuple(now[TOPIC, n]) for n in hung} == {n: ROWS[n] for n in hung}
+        await world.until(
+            lambda: "broker 3 has been away for more than 10 min" in move.blocked_by(),
+            "the Reassignment tells what it waits for",
+        )
+        move.give_back()
+        await move.end()
+        assert [r.succeeded for r in world.reassignments()] == [True]
+
+
+async def test_what_does_not_need_a_broker_that_is_away_goes_on(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    # Two replicas each, so that not everything that leaves broker 3 needs all the others.
+    pairs = {n: (n % 4, (n + 1 + n // 4) % 4) for n in range(12)}
+    one_by_one: dict[str, Any] = {"throttle": "150Ki", "maxMovesPerBroker": 1}
+    async with moving(
+        live_brokers, rng, scale=(4, 3), rows=pairs, latest=0.1, **one_by_one
+    ) as move:
+        world = move.world
+        target = move.target()
+        held = [n for n, replicas in pairs.items() if JOINING in replicas]
+        waiting = [n for n in held if n not in move.flying()]
+        lost = rng.choice([b for b in ORIGIN if sum(b not in target[n] for n in waiting) >= 2])
+        await move.lose(lost)
+        before = move.submissions()
+        world.edit(lambda spec: spec["reassignment"].update(throttle="100Mi"))
+        world.clock.ahead += DESIRED_SECONDS
+        await world.until(lambda: "more than 10 min" in move.blocked_by(), "all that can go has")
+        left = [n for _, n in world.view.assignment() if JOINING in move.replicas(n)]
+        assert left, "not all can"
+        assert all(lost in target[n] for n in left), "all others have gone"
+        assert move.submissions() > before
+        assert world.removed == []
+        move.give_back()
+        await move.end(*ORIGIN)
+
+
+async def test_two_of_three_replicas_die(live_brokers: KafkaCluster, rng: random.Random) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        await move.lose(*rng.sample(ORIGIN, 2))
+        before = move.submissions()
+        assert world.condition("Reconciling") or world.condition("Stalled")
+        acked = move.records.acked
+        for _ in range(20):
+            await world.one_pass()
+        assert move.submissions() == before, "it waits"
+        assert "2 of 4 brokers are ready" in world.message("BrokersReady")
+        move.give_back()
+        await world.until(lambda: move.records.acked > acked, "producers go on")
+        await move.end()
+
+
+async def test_a_broker_that_returns_empty_is_filled_before_anything_else_moves(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world, broker = move.world, rng.choice((*ORIGIN, JOINING))
+        await move.lose(broker)
+        live_brokers.wipe(broker)
+        early: list[str] = []
+
+        def look(operation: str) -> None:
+            if operation in SUBMISSIONS:
+                early.extend(f"{operation} before {tp}" for tp in world.view.out_of_sync())
+
+        world.clients.on_write = look
+        move.give_back()
+        await move.end()
+        assert early == []
+        assert world.removed == []
+
+
+async def test_a_disk_runs_full_on_the_target(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    with small_disk(live_brokers, JOINING) as disk:
+        async with moving(live_brokers, rng) as move:
+            world = move.world
+            world.pods.held.add(JOINING)  # else it is started in vain, again and again
+            ballast = disk / "ballast"
+            fill_up(ballast)
+            await world.until(lambda: not live_brokers.running(JOINING), "it goes down")
+            await world.until(
+                lambda: (
+                    world.condition("BrokersReady") == NOT_READY
+                    and "broker 3 is not registered" in move.blocked_by()
+                ),
+                "it is said",
+            )
+            ballast.unlink()
+            move.give_back()
+            await move.end()
+
+
+@contextmanager
+def small_disk(cluster: KafkaCluster, broker: int) -> Iterator[Path]:
+    """Give a broker a disk of its own, of `DISK` bytes, and yield its folder."""
+    folder = cluster.data(broker)
+    cluster.stop_broker(broker)
+    cluster.wipe(broker)
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)], check=True)
+    try:
+        cluster.start_broker(broker)
+        yield folder
+        cluster.stop_broker(broker)
+    finally:
+        if cluster.running(broker):
+            cluster.kill_broker(broker)
+        subprocess.run(["umount", str(folder)], check=True)
+    cluster.start_broker(broker)
+
+
+def fill_up(ballast: Path) -> None:
+    """Leave no byte free on a file system."""
+    try:
+        with ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(CHUNK))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
+def registered(world: LiveWorld, brokers: set[int]) -> bool:
+    return world.view.brokers() == brokers
+
+
+async def test_all_brokers_are_restarted_one_by_one(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, throttle="300Ki") as move:
+        world = move.world
+        for broker in rng.sample(range(4), 4):
+            live_brokers.end_broker(broker)
+            others = set(range(4)) - {broker}
+            await world.until(partial(registered, world, others), f"broker {broker} leaves")
+            await world.until(partial(registered, world, {*others, broker}), "it is back")
+        await move.end()
+        assert "SentBack" not in world.recorder.reasons()

@@ -1,0 +1,102 @@
+"""Users change in mid-move what is being moved, with tools of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewPartitions, ResourceType
+
+from broker_operator.adapters.kafka import KafkaBrokerAdmin
+from tests.kafka.cluster import CALL_DEADLINE
+from tests.kafka.matrix.moves import JOINING, ROWS, TOPIC, moving
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator
+
+    from tests.kafka.cluster import KafkaCluster
+
+DOOMED = "payments"
+FOREIGN_RATE = "3000000"
+LEADER_RATE = "leader.replication.throttled.rate"
+
+
+@asynccontextmanager
+async def tool(cluster: KafkaCluster) -> AsyncIterator[KafkaBrokerAdmin]:
+    """Yield an Admin API client that is not the operator's."""
+    admin = KafkaBrokerAdmin(cluster.bootstrap.split(","), on_write=lambda _operation: None)
+    yield admin
+    await admin.close()
+
+
+async def test_a_topic_is_deleted(live_brokers: KafkaCluster, rng: random.Random) -> None:
+    async with moving(live_brokers, rng, unchecked=DOOMED) as move:
+        world = move.world
+        await world.until(
+            lambda: any(topic == DOOMED for topic, _ in world.view.in_flight()),
+            "a partition of it is in flight",
+        )
+        live_brokers.delete_topic(DOOMED)
+        await move.end()
+        assert set(world.view.topics()) == {TOPIC}
+
+
+async def test_partitions_are_added(live_brokers: KafkaCluster, rng: random.Random) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        rows = [[b for b in rng.sample(range(4), 4) if b != absent] for absent in range(4)]
+        admin = live_brokers.client()
+        end = time.monotonic() + CALL_DEADLINE
+        refusal = ""
+
+        async def added() -> bool:
+            nonlocal refusal
+            wanted = NewPartitions(TOPIC, len(ROWS) + len(rows), replica_assignment=rows)
+            future = admin.create_partitions([wanted])[TOPIC]
+            try:
+                await asyncio.to_thread(future.result, CALL_DEADLINE)
+            except KafkaException as error:
+                refusal = str(error)
+                return False
+            return True
+
+        while not await added():  # Kafka refuses while any partition of the topic is in flight
+            assert time.monotonic() < end, refusal
+            await world.one_pass()
+        await move.end()
+        for number, replicas in enumerate(rows, start=len(ROWS)):
+            assert world.view.assignment()[TOPIC, number] == replicas
+
+
+async def test_the_replication_factor_is_changed(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move, tool(live_brokers) as admin:
+        world, number = move.world, rng.choice(sorted(ROWS))
+        now = world.view.assignment()[TOPIC, number]
+        kept = tuple(rng.sample([b for b in now if b != JOINING], 2))
+        await admin.reassign({TOPIC: {number: kept}})
+        await move.end()
+        factors = {n: len(world.view.assignment()[TOPIC, n]) for n in ROWS}
+        assert factors == {n: 2 if n == number else 3 for n in ROWS}
+
+
+async def test_configs_are_changed(live_brokers: KafkaCluster, rng: random.Random) -> None:
+    async with moving(live_brokers, rng) as move:
+        world, broker = move.world, rng.choice([0, 1, 2])
+        topic, its = ResourceType.TOPIC, {"retention.ms": "7200000", "max.message.bytes": "500000"}
+        for key, value in its.items():
+            live_brokers.configure(topic, TOPIC, key, value)
+        live_brokers.configure(ResourceType.BROKER, str(broker), LEADER_RATE, FOREIGN_RATE)
+        await world.until(lambda: not move.flying(), "the batch ends")
+        await world.settle()
+        assert world.view.throttles() == {f"brokers/{broker}": {LEADER_RATE: FOREIGN_RATE}}
+        assert "ForeignThrottle" in world.recorder.reasons()
+        live_brokers.configure(ResourceType.BROKER, str(broker), LEADER_RATE, None)
+        await move.end()
+        for key, value in its.items():
+            assert live_brokers.configured(topic, TOPIC, key) == value
