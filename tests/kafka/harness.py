@@ -293,7 +293,7 @@ class LiveWorld:
         assert max(counts) - min(counts) <= 1, load
         assert not self.view.in_flight()
         assert self.view.requested() is None
-        assert self.view.throttles() == {}
+        assert not (left := self.view.throttles()), left
         assert all(r.finished and r.throttle is None for r in self.reassignments())
         assert self.status["balancedBrokers"] == sorted(brokers)
         assert self.condition("Stalled") is None

@@ -22,8 +22,9 @@ JOINING = 3
 """The fourth broker."""
 SIZE = 2_000_000
 """Bytes of a partition."""
-SLOW, FAST = "1Mi", "100Mi"
-"""Throttles: at the first, six replicas into one broker take 12 seconds."""
+SLOW, FAST = "400Ki", "100Mi"
+"""Throttles. Kafka lets the bytes of eleven seconds through at once: a third of all at the first,
+and the rest takes 18 seconds."""
 NOT_READY = ("False", "BrokersNotReady")
 SUBMISSIONS = ("create /admin/reassign_partitions", "AlterPartitionReassignments")
 """How the operator's writes are called by which it moves partitions."""
@@ -111,7 +112,7 @@ async def moving(
     scale: tuple[int, int] = (3, 4),
     rows: Mapping[int, Sequence[int]] = ROWS,
     unchecked: str = "",
-    latest: float = 0.7,
+    latest: float = 0.6,
     connect: str = "",
     **settings: Any,
 ) -> AsyncIterator[Move]:
