@@ -4,10 +4,12 @@ Every step leaves marks that depend on the cluster's name alone (namespaces, cgr
 whatever was begun by a process that died can be found and removed by the next one.
 """
 
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -121,6 +123,30 @@ class Cluster:
             machine = self._machine(node)
             if not machine.is_on:
                 self._power_on([machine])
+
+    def freeze_api(self) -> None:
+        """Let the API server answer nothing any more, until `restart_api`."""
+        with self._alone():
+            self.control_plane.freeze_api()
+
+    def restart_api(self) -> None:
+        """Kill the API server, whatever its state, and wait until a new one serves."""
+        with self._alone():
+            self.control_plane.restart_api()
+
+    def signal_pod(self, node: str, uid: str, number: signal.Signals) -> int:
+        """Send a signal to every process of a pod on a node, and return to how many.
+
+        Args:
+            node: Where the pod runs; the node must have power.
+            uid: Of the pod.
+            number: The signal.
+        """
+        pids = self._machine(node).processes(uid)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return len(pids)
 
     def exec_in_node(self, node: str, argv: Sequence[str | Path], *, timeout: float = 60) -> str:
         """Run a program of this machine in a node's network and return its output.

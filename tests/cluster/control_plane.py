@@ -1,5 +1,6 @@
 """The control plane: etcd, the components of Kubernetes that no node has, DNS and volumes."""
 
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -79,6 +80,20 @@ class ControlPlane:
         cgroups.create(self._cgroup)
         self._start("etcd", self._etcd_argv())
         self._start("kube-apiserver", self._apiserver_argv())
+
+    def freeze_api(self) -> None:
+        """Let the API server take requests and answer none, until it is restarted."""
+        self._daemon("kube-apiserver").send(signal.SIGSTOP)
+
+    def restart_api(self) -> None:
+        """Kill the API server and start it again: what it kept of old changes is forgotten.
+
+        Raises:
+            ClusterError: It does not serve again in time.
+        """
+        self._daemon("kube-apiserver").kill()
+        self._start("kube-apiserver", self._apiserver_argv())
+        self.wait_until_serving()
 
     def start_controllers(self) -> None:
         """Start all that needs an API server which answers."""

@@ -1,7 +1,9 @@
 """Starting the long-running programs of a cluster and asking whether they still run."""
 
 import os
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -10,8 +12,10 @@ from tests.cluster import cgroups
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import Layout
 from tests.cluster.shell import tail
+from tests.cluster.waiting import wait_for
 
 _START_TIMEOUT = 10.0
+_END_TIMEOUT = 10.0
 _ENVIRONMENT = {
     # Nothing of the caller's own: a proxy set there would take the components' talk along.
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -98,6 +102,17 @@ class Daemon:
         # has left its cgroup in version 2 and keeps an empty list of memory maps in both.
         ours = any(f":/{self.cgroup}" in line for line in groups.splitlines())
         return pid if ours and _has_memory(pid) else None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; fine if it does not run."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would, and wait until it is gone."""
+        self.send(signal.SIGKILL)
+        wait_for(f"the end of {self.name}", lambda: self.pid is None, _END_TIMEOUT)
 
     def check(self) -> None:
         """Do nothing while it runs.

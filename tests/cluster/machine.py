@@ -1,6 +1,7 @@
 """One node: containerd, kubelet and kube-proxy, in namespaces and a cgroup of their own."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,15 @@ class Machine:
     def is_on(self) -> bool:
         """Whether the node has been switched on (it need not work yet)."""
         return network.path(self.node.netns).exists()
+
+    def processes(self, uid: str) -> set[int]:
+        """Return the ids of the processes of a pod here; none if it does not run."""
+        found = set()
+        for pid in cgroups.processes(self.node.pods_cgroup):
+            with suppress(OSError):  # it has ended meanwhile
+                if f"/pod{uid}/" in Path(f"/proc/{pid}/cgroup").read_text():
+                    found.add(pid)
+        return found
 
     def serves_services(self) -> bool:
         """Tell whether kube-proxy has put its rules in place.
