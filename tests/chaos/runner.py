@@ -12,7 +12,7 @@ from tests.chaos import faults
 from tests.chaos.plays import Performance
 from tests.chaos.results import RoundResult
 from tests.chaos.schedule import Fault, Kind, Round, Step
-from tests.chaos.world import RECORD_BYTES
+from tests.chaos.world import MEGABYTES, RECORD_BYTES
 from tests.cluster.errors import ClusterError
 from tests.traffic.pods import CONSUMER_FAULTS, TrafficPodError
 
@@ -133,7 +133,7 @@ class Attempt:
         self.moves = performance.moves()
         self.problems += performance.imbalance()
         verdict, consumed = self.world.traffic.check()
-        self.world.log_bytes = verdict.acked * RECORD_BYTES
+        self.world.log_bytes = MEGABYTES * 1_000_000 + verdict.acked * RECORD_BYTES
         if not verdict.clean:
             self.problems.append(f"the log is not what was acknowledged: {verdict}")
         for kind in CONSUMER_FAULTS:

@@ -77,6 +77,10 @@ class World:
     def __post_init__(self) -> None:
         self.safe = self.cluster.machines()[0].node.name
         self.brokers = Brokers(self.env, NAME, NAMESPACE)
+        self.traffic = self._new_traffic()
+
+    def _new_traffic(self) -> Traffic:
+        """Return traffic that was promised nothing yet."""
         options = TrafficOptions(
             rate=RATE,
             transactional_rate=TRANSACTIONAL_RATE,
@@ -84,7 +88,7 @@ class World:
             node=self.safe,
             program=str(binaries.kubectl()),
         )
-        self.traffic = Traffic(
+        return Traffic(
             self.env.kubectl,
             self.env.kubeconfig,
             NAMESPACE,
@@ -96,6 +100,8 @@ class World:
     def make(self, brokers: int) -> list[float]:
         """Make all of it anew, balanced; return each second's p99 of acks in ms before chaos."""
         self.remove()
+        self.traffic, self.log_bytes = self._new_traffic(), MEGABYTES * 1_000_000
+        self.volumes.clear()
         make_zookeeper(self.env, NAMESPACE)
         config = {**SMALL, "min.insync.replicas": "2", "unclean.leader.election.enable": "false"}
         connect = f"zookeeper:2181/{NAME}"
