@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.schedule import (
@@ -23,9 +23,11 @@ from tests.chaos.schedule import (
     rounds,
 )
 
+few = settings(max_examples=30)
 seeds = st.integers(0, 10**6)
 
 
+@few
 @given(seeds)
 def test_fifty_rounds_have_every_play_and_every_fault(seed: int) -> None:
     drawn = rounds(seed, 1, 50)
@@ -36,6 +38,7 @@ def test_fifty_rounds_have_every_play_and_every_fault(seed: int) -> None:
     assert {len(r.faults) for r in drawn} == {1, 2}
 
 
+@few
 @given(seeds, st.integers(1, 30), st.integers(0, 20))
 def test_a_round_is_the_same_alone_and_among_others(seed: int, first: int, more: int) -> None:
     alone, among = rounds(seed, first, first), rounds(seed, 1, first + more)
@@ -47,6 +50,7 @@ def test_other_seeds_draw_other_rounds() -> None:
     assert len({tuple(rounds(seed, 1, 5)) for seed in range(20)}) == 20
 
 
+@few
 @given(seeds)
 def test_what_is_drawn_keeps_within_what_kafka_promises(seed: int) -> None:
     brokers = SMALLEST
@@ -73,6 +77,7 @@ def test_what_is_drawn_keeps_within_what_kafka_promises(seed: int) -> None:
         brokers = drawn.after
 
 
+@few
 @given(seeds)
 def test_a_timeline_has_every_step_in_order_and_asks_nothing_of_a_silent_api(seed: int) -> None:
     for drawn in rounds(seed, 1, 20):
