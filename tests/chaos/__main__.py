@@ -46,7 +46,7 @@ def main(seed: int | None, span: str, budget: float) -> None:
     click.echo(f"{len(run.rounds)} rounds, {len(failed)} failed")
     for result in failed:
         click.echo(f"make chaos SEED={seed} ROUNDS={result.number}..{result.number}")
-    if len(run.rounds) >= ENOUGH and first == 1:
+    if len(run.rounds) >= ENOUGH and first == 1 and math.isinf(budget):
         run.save(KEPT)
         PAGE.write_text(page(run))
         click.echo(f"written: {PAGE.relative_to(REPOSITORY)}")

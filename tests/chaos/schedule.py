@@ -263,7 +263,10 @@ def parse_rounds(text: str) -> tuple[int, int]:
         ValueError: It is neither.
     """
     first, dots, last = text.partition("..")
-    low, high = (int(first), int(last)) if dots else (1, int(first))
+    numbers = (first, last) if dots else ("1", first)
+    if not all(number.isdecimal() for number in numbers):
+        raise ValueError(f"rounds are a count such as 50, or a span such as 7..9, not {text!r}")
+    low, high = map(int, numbers)
     if not 1 <= low <= high:
         raise ValueError(f"rounds count from 1 upwards, unlike {text!r}")
     return low, high
