@@ -9,9 +9,10 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 CLUSTER ?= embedded
 PYTEST_ARGS ?=
+CHAOS_SECONDS ?= 420
 export CLUSTER
 
-.PHONY: help demo demo-down lint format unit kafka e2e test image bench lock
+.PHONY: help demo demo-down lint format unit kafka e2e chaos test image bench lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +43,11 @@ kafka: $(READY) ## Tests against live ZooKeeper and brokers on loopback
 e2e: $(READY) ## Tests on a live Kubernetes
 	$(PYTHON) -m pytest tests/e2e --durations=20 $(PYTEST_ARGS)
 
-test: ## Everything, with the versions used and a timing per stage
-	@.ci/stages lint unit kafka e2e
+chaos: $(READY) ## Random decisions and faults under checked traffic; SEED=7 ROUNDS=50 (or 7..9); 50 write docs/reliability.md
+	$(PYTHON) -m tests.chaos
+
+test: ## Everything, with the versions used and a timing per stage; of chaos, a few rounds
+	@BUDGET=$(CHAOS_SECONDS) .ci/stages lint unit kafka e2e chaos
 
 image: $(READY) ## Build all images as OCI archives, and print where they are
 	$(PYTHON) -m tests.cluster.images

@@ -158,9 +158,10 @@ class Brokers:
 
     def ready(self, brokers: int = 3, seconds: float = READY_SECONDS) -> None:
         """Wait until this many brokers are ready and nothing is going on."""
-        self.until(f"{brokers} settled brokers", lambda: self._settled(brokers), seconds)
+        self.until(f"{brokers} settled brokers", lambda: self.is_settled(brokers), seconds)
 
-    def _settled(self, brokers: int) -> bool:
+    def is_settled(self, brokers: int) -> bool:
+        """Whether this many brokers are wanted and ready, and nothing is going on."""
         item = self.object()
         status = item.get("status") or {}
         kinds = {c["type"]: c for c in status.get("conditions", [])}

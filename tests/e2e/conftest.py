@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster import binaries, images
-from tests.cluster.cluster import Cluster
+from tests.cluster import binaries
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
-from tests.e2e.environment import PREFIX, Environment
+from tests.e2e.environment import PREFIX, Environment, embedded
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
@@ -34,16 +33,8 @@ def bare_environment() -> Iterator[Environment]:
             if not os.environ.get("KEEP"):
                 given.clean(PREFIX)
         return
-    cluster = Cluster("e2e")
-    cluster.prepare()
-    archives = images.build_all()
-    cluster.up(3)
-    try:
-        cluster.load_images(list(archives.values()))
-        yield Environment(cluster.kubeconfig, cluster, archives["operator"].name)
-    finally:
-        if not os.environ.get("KEEP"):
-            cluster.down()
+    with embedded("e2e") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,17 @@ import json
 import os
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.cluster import binaries
+from tests.cluster import binaries, images
+from tests.cluster.cluster import Cluster
 from tests.cluster.registry import pulled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cluster.cluster import Cluster
+    from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "helm" / "broker-operator"
@@ -182,3 +182,22 @@ class Environment:
             words = " ".join(command[1:])
             raise AssertionError(f"{command[0]} {words}: {done.stderr or done.stdout}")
         return done
+
+
+@contextmanager
+def embedded(name: str) -> Iterator[Environment]:
+    """Have an embedded cluster of three nodes with all images; it goes in the end, but with KEEP=1.
+
+    Raises:
+        ClusterError: It cannot be had.
+    """
+    cluster = Cluster(name)
+    cluster.prepare()
+    archives = images.build_all()
+    cluster.up(3)
+    try:
+        cluster.load_images(list(archives.values()))
+        yield Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+    finally:
+        if not os.environ.get("KEEP"):
+            cluster.down()

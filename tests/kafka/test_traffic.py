@@ -14,7 +14,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.traffic.client import admin_client, end_offsets
 from tests.traffic.record import Record, encode
+from tests.traffic.verify import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,13 +96,15 @@ def tool(kafka_cluster: KafkaCluster, tmp_path: Path) -> Iterator[Tool]:
         future.result(10)
 
 
-def lines_until(process: subprocess.Popen[str], field: str, least: int) -> Line:
-    """Read lines until a count has reached a value."""
+def lines_until(
+    process: subprocess.Popen[str], field: str, least: int, kind: str | None = None
+) -> Line:
+    """Read lines, of one kind if named, until a count has reached a value."""
     assert process.stdout is not None
     deadline = time.monotonic() + DEADLINE
     for text in process.stdout:  # one each second
         line: Line = json.loads(text)
-        if line.get(field, 0) >= least:
+        if (kind in {None, line["kind"]}) and line.get(field, 0) >= least:
             return line
         assert time.monotonic() < deadline, line
     raise AssertionError(f"it ended before {field} was {least}")
@@ -146,6 +150,35 @@ def test_traffic_that_nobody_disturbs_is_clean(tool: Tool) -> None:
     assert verdict["clean"] is True
     assert verdict["acked"] == verdict["found"] == 600 + produced["total"]
     assert verdict["unacked"] == 0
+
+
+def test_transactions_are_read_once_and_those_aborted_never(tool: Tool) -> None:
+    filled = tool.fill(megabytes=0)
+    plain, producer = tool.start("produce", "--rate", "100"), tool.start("transact", "--rate", "60")
+    consumer = tool.start("consume")
+    half = lines_until(producer, "aborted", 2)
+    producer.send_signal(signal.SIGUSR1)
+    so_far = lines_until(producer, "time", 1, kind="ledger")
+    acked = sum(last + 1 for its in so_far["acked"].values() for [[_, last]] in its.values())
+    assert acked >= half["acked"]
+    assert tool.verify(filled, so_far)[0] == 0, "while the traffic goes on"
+    produced, transacted = final(plain), final(producer)
+    assert (transacted["failure"], transacted["unresolved"]) == ("", 0)
+    assert transacted["total"] >= acked
+    total = produced["total"] + transacted["total"]
+    line = lines_until(consumer, "consumed", total)
+    while line["lag"]:
+        line = lines_until(consumer, "consumed", total)
+    consumed = final(consumer)
+    assert consumed["consumed"] == total
+    assert consumed["missing"] == consumed["reordered"] == consumed["duplicated"] == 0
+    status, verdict = tool.verify(produced, transacted)
+    assert (status, verdict["found"], verdict["unacked"]) == (0, total, 0)
+    # Somebody who reads what was aborted sees the same numbers again, and would be found out.
+    first = [(f"{tool.prefix}00", number) for number in range(3)]
+    ends = end_offsets(admin_client(tool.bootstrap), first, DEADLINE)
+    log = read_log(tool.bootstrap, ends, time.monotonic() + DEADLINE, "read_uncommitted")
+    assert log.totals()["duplicated"] > 0
 
 
 def test_records_that_vanish_from_the_log_are_counted_exactly(tool: Tool) -> None:

@@ -1,4 +1,4 @@
-"""Command line of the traffic tool: fill, produce, consume, verify, describe."""
+"""Command line of the traffic tool: fill, produce, transact, consume, verify, describe."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.traffic.consume import ConsumeOptions, consume
 from tests.traffic.describe import describe
 from tests.traffic.fill import FillOptions, fill
 from tests.traffic.produce import ProduceOptions, produce
+from tests.traffic.transact import transact
 from tests.traffic.verify import read_ledgers, verify
 
 EXIT_ERROR = 2
@@ -76,6 +77,7 @@ def _add_producer(command: argparse.ArgumentParser, size: int) -> None:
 _COMMANDS = {
     "fill": _add_fill,
     "produce": _add_produce,
+    "transact": _add_produce,
     "consume": _add_consume,
     "verify": _add_verify,
     "describe": _add_describe,
@@ -93,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
         return fill(FillOptions(**values, config={"min.insync.replicas": "2", **config}))
     if command == "produce":
         return produce(ProduceOptions(**values))
+    if command == "transact":
+        return transact(ProduceOptions(**values))
     if command == "consume":
         return consume(ConsumeOptions(**values))
     if command == "verify":

@@ -40,6 +40,13 @@ def stop_on_signals() -> Event:
     return stop
 
 
+def raised_by(number: signal.Signals) -> Event:
+    """Return an event that this signal sets."""
+    asked = Event()
+    signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
 def admin_client(bootstrap: str) -> AdminClient:
     """Return an admin client; it connects by itself when it is used."""
     return AdminClient({"bootstrap.servers": bootstrap, "socket.connection.setup.timeout.ms": 5000})

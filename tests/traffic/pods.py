@@ -35,6 +35,8 @@ CONSUMER_FAULTS = ("missing", "reordered", "duplicated", "corrupt", "rewritten")
 _POLL_SECONDS = 0.3
 _START_POD_SECONDS = 30.0
 _FLOW_SECONDS = 90.0
+_PRODUCERS = {"produce": "produced", "transact": "transacted"}
+"""Roles, and the kind of their final lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class TrafficOptions:
         image: Full name of the traffic image.
         prefix: Names of the topics begin so.
         rate: Records per second over all partitions.
+        transactional_rate: The same, of a second producer, in transactions; 0 = there is none.
         size: Bytes of a record.
         node: Node that the pods run on; any, if None.
         program: The kubectl program, for following logs.
@@ -55,6 +58,7 @@ class TrafficOptions:
     image: str = IMAGE
     prefix: str = "checked-"
     rate: int = 500
+    transactional_rate: int = 0
     size: int = 200
     node: str | None = None
     program: str = "kubectl"
@@ -62,7 +66,7 @@ class TrafficOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What producer and consumer said in the end.
+    """What producers and consumer said in the end, the producers together.
 
     Attributes:
         acked: Records acknowledged by the brokers, those of `fill` not counted.
@@ -171,7 +175,7 @@ class Traffic:
         return line
 
     def start(self, *, observe: bool = True) -> None:
-        """Start the producer, the consumer and, if asked, an observer of the brokers' metadata.
+        """Start the producers, the consumer and, if asked, an observer of the brokers' metadata.
 
         Returns when records are acked and consumed.
 
@@ -179,20 +183,28 @@ class Traffic:
             TrafficPodError: If that does not happen in time.
         """
         self._runs += 1
-        send = ("--rate", str(self.options.rate), "--size", str(self.options.size))
+        rates = {"produce": self.options.rate, "transact": self.options.transactional_rate}
         group = f"{self.options.name}-{self._runs}"
         self._launch("consume", *self._topics(), "--group", group)
-        self._launch("produce", *self._topics(), *send)
+        for role in (role for role, rate in rates.items() if rate):
+            send = ("--rate", str(rates[role]), "--size", str(self.options.size))
+            self._launch(role, *self._topics(), *send)
         if observe:
             self._launch("observe", "--every", "1", command="describe")
         self.wait_until(self._flows, "records are acked and consumed", _FLOW_SECONDS)
 
     def _flows(self) -> bool:
-        acked, consumed = self.latest("produce"), self.latest("consume")
-        return bool(acked and acked["acked"] and consumed and consumed["consumed"])
+        consumed = self.latest("consume")
+        lines = [self.latest(role) for role in self._producers()]
+        return all(line and line["acked"] for line in lines) and bool(
+            consumed and consumed["consumed"]
+        )
+
+    def _producers(self) -> list[str]:
+        return [role for role in _PRODUCERS if self._pods.is_running(role)]
 
     def latest(self, kind: str) -> Line | None:
-        """Return the last line of a kind: `produce`, `consume`, `describe`."""
+        """Return the last line of a kind: `produce`, `transact`, `consume`, `describe`."""
         return self._pods.latest(kind)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
@@ -204,33 +216,51 @@ class Traffic:
         self._pods.wait_until(condition, what, timeout)
 
     def stop(self, timeout: float = 120) -> Outcome:
-        """Stop the producer, let the consumer catch up, stop it too; return what they said.
+        """Stop the producers, let the consumer catch up, stop it too; return what they said.
 
         Raises:
             TrafficPodError: If one of them gives no final account within `timeout` seconds.
         """
-        produced = self._pods.end("produce", "produced", timeout)
-        self.ledgers.append(Ledger.from_json(produced))
-        self._let_consumer_catch_up(timeout)
+        said = [self._pods.end(role, _PRODUCERS[role], timeout) for role in self._producers()]
+        self.ledgers += map(Ledger.from_json, said)
+        acked = sum(ledger.total for ledger in self.ledgers)
+        self._let_consumer_catch_up(acked, timeout, to_the_end=True)
         consumed = self._pods.end("consume", "consumed", timeout)
         self._pods.discard("observe")
         return Outcome(
-            acked=produced["total"],
-            sent=produced["sent"],
-            failed=produced["failed"],
-            unresolved=produced["unresolved"],
-            failure=produced["failure"],
-            ack_gap_max_s=produced["ack_gap_max_s"],
+            acked=sum(line["total"] for line in said),
+            sent=sum(line["sent"] for line in said),
+            failed=sum(line["failed"] for line in said),
+            unresolved=sum(line["unresolved"] for line in said),
+            failure="; ".join(line["failure"] for line in said if line["failure"]),
+            ack_gap_max_s=max(line["ack_gap_max_s"] for line in said),
             consumed={key: value for key, value in consumed.items() if isinstance(value, int)},
         )
 
-    def _let_consumer_catch_up(self, timeout: float) -> None:
-        """Wait until it has read what was acked; after that time, lost records explain it."""
-        wanted = sum(ledger.total for ledger in self.ledgers)
+    def check(self, timeout: float = 120) -> tuple[Verdict, dict[str, int]]:
+        """Judge the log while the traffic goes on; return that, and the consumer's counts.
+
+        The log is read as far as it went when the producers had said what was acked so far, and the
+        consumer is waited for until it has read as much.
+
+        Raises:
+            TrafficPodError: If one of them does not answer, or the log cannot be read in time.
+        """
+        said = [self._pods.ask(role, "USR1", "ledger", timeout) for role in self._producers()]
+        ledgers = [*self.ledgers, *map(Ledger.from_json, said)]
+        verdict = self._verify(ledgers, timeout)
+        self._let_consumer_catch_up(verdict.acked, timeout)
+        line = self.latest("consume") or {}
+        return verdict, {key: value for key, value in line.items() if isinstance(value, int)}
+
+    def _let_consumer_catch_up(
+        self, wanted: int, timeout: float, *, to_the_end: bool = False
+    ) -> None:
+        """Wait until it has read so many; after that time, lost records explain it."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and not self._pods.has_ended("consume"):
             line = self.latest("consume")
-            if line and line["consumed"] >= wanted and line["lag"] == 0:
+            if line and line["consumed"] >= wanted and (line["lag"] == 0 or not to_the_end):
                 return
             time.sleep(_POLL_SECONDS)
 
@@ -240,8 +270,11 @@ class Traffic:
         Raises:
             TrafficPodError: If the log cannot be read to its end within `timeout` seconds.
         """
+        return self._verify(self.ledgers, timeout)
+
+    def _verify(self, ledgers: list[Ledger], timeout: float) -> Verdict:
         name = f"{self.options.name}-ledgers"
-        text = json.dumps([ledger.to_json() for ledger in self.ledgers])
+        text = json.dumps([ledger.to_json() for ledger in ledgers])
         self._pods.apply(ledgers_config_map(name, self.namespace, self.options.name, text))
         self._launch("verify", *self._topics(), "--timeout", str(timeout), ledgers=name)
         line = self._pods.result("verify", "verdict", timeout + _START_POD_SECONDS)

@@ -10,6 +10,7 @@ The delivery timeout is long, so that an outage shows as latency.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, Producer
 
-from tests.traffic.client import admin_client, emit, partitions_of, stop_on_signals
+from tests.traffic.client import (
+    admin_client,
+    emit,
+    partitions_of,
+    raised_by,
+    stop_on_signals,
+)
 from tests.traffic.ledger import Ledger, Partition
 from tests.traffic.meters import AckClock, Latencies, Pacer
 from tests.traffic.record import Record, encode, padding_for
@@ -70,6 +77,13 @@ def producer_config(bootstrap: str, **overrides: Any) -> dict[str, Any]:
     }
 
 
+def checked_value(options: ProduceOptions, partition: Partition, sequence: int) -> bytes:
+    """Return a record of the asked size that says what it is and when it was made."""
+    name, (topic, number) = options.producer, partition
+    record = Record(name, topic, number, sequence, time.time_ns())
+    return encode(record, urandom(padding_for(name, topic, options.size)))
+
+
 @dataclass(slots=True)
 class CheckedProducer:
     """Sends checked records, and counts a record as acked by its report only."""
@@ -106,18 +120,14 @@ class CheckedProducer:
         partition = self._partition
         sequence = self._next.get(partition, 0)
         topic, number = partition
-        name = self.options.producer
-        record = Record(name, topic, number, sequence, time.time_ns())
-        padding = urandom(padding_for(name, topic, self.options.size))
+        value = checked_value(self.options, partition, sequence)
         now = time.monotonic()
 
         def on_delivery(error: KafkaError | None, _message: object) -> None:
             self._settle(partition, sequence, now, error)
 
         try:
-            self._client.produce(
-                topic, encode(record, padding), partition=number, on_delivery=on_delivery
-            )
+            self._client.produce(topic, value, partition=number, on_delivery=on_delivery)
         except BufferError:
             return False  # the sequence number stays unused
         self._next[partition] = sequence + 1
@@ -162,12 +172,15 @@ class CheckedProducer:
 
 
 def produce(options: ProduceOptions) -> int:
-    """Send until a signal or a failure; return the exit status."""
-    stop = stop_on_signals()
+    """Send until a signal or a failure; return the exit status.
+
+    SIGUSR1 has it print what was acked so far.
+    """
+    stop, asked = stop_on_signals(), raised_by(signal.SIGUSR1)
     admin = admin_client(options.bootstrap)
     partitions = partitions_of(admin, options.prefix, _START_SECONDS)
     producer = CheckedProducer(options, partitions)
-    _send_until(stop, producer)
+    _send_until(stop, asked, producer)
     unresolved = producer.flush(0 if producer.failure else options.flush)
     emit(
         "produced",
@@ -182,7 +195,7 @@ def produce(options: ProduceOptions) -> int:
     return 1 if producer.failure else 0
 
 
-def _send_until(stop: Event, producer: CheckedProducer) -> None:
+def _send_until(stop: Event, asked: Event, producer: CheckedProducer) -> None:
     now = time.monotonic()
     pacer = Pacer(producer.options.rate, now)
     line_at, acked_before, line_before = now + _LINE_SECONDS, 0, now
@@ -194,6 +207,9 @@ def _send_until(stop: Event, producer: CheckedProducer) -> None:
                 break
         while (left := tick_end - time.monotonic()) > 0:
             producer.poll(left)
+        if asked.is_set():
+            asked.clear()
+            emit("ledger", **producer.ledger.to_json())
         now = time.monotonic()
         if now >= line_at:
             rate = (producer.acked - acked_before) / (now - line_before)

@@ -88,6 +88,25 @@ class PodRunner:
         lines = [running.log.latest(kind) for running in self._running.values()]
         return next((line for line in lines if line), None)
 
+    def ask(self, role: str, number: str, kind: str, timeout: float) -> Line:
+        """Send a signal to a pod's program and return the line of this kind that answers it.
+
+        Raises:
+            TrafficPodError: If there is none within `timeout` seconds.
+        """
+        log = self._running[role].log
+        before = log.latest(kind)
+        shell = ("sh", "-c", f"kill -{number} 1")
+        self._call("exec", self._running[role].name, "--", *shell)
+        self.wait_until(lambda: log.latest(kind) != before, f"{role} says its {kind}", timeout)
+        line = log.latest(kind)
+        assert line is not None
+        return line
+
+    def is_running(self, role: str) -> bool:
+        """Whether the pod of a role was launched and not ended from here."""
+        return role in self._running
+
     def has_ended(self, role: str) -> bool:
         """Whether the pod of a role has ended."""
         return self._running[role].log.wait(0)

@@ -49,13 +49,25 @@ def verify(bootstrap: str, prefix: str, ledgers: list[Ledger], timeout: float) -
     return EXIT_CLEAN if verdict.clean else EXIT_LOSS
 
 
-def read_log(bootstrap: str, ends: dict[Partition, int], deadline: float) -> LogChecker:
+def read_log(
+    bootstrap: str,
+    ends: dict[Partition, int],
+    deadline: float,
+    isolation: str = "read_committed",
+) -> LogChecker:
     """Read the partitions from the start up to these offsets, as nobody's group member.
 
+    Args:
+        bootstrap: host:port of a broker.
+        ends: Where to stop.
+        deadline: Monotonic seconds.
+        isolation: Whether to be given what was aborted, in Kafka's words.
+
     Raises:
-        TrafficError: If it takes longer than until the deadline (monotonic seconds).
+        TrafficError: If it takes longer than until the deadline.
     """
-    client = Consumer(consumer_config(bootstrap, "verify", **{"enable.auto.offset.store": False}))
+    own = {"enable.auto.offset.store": False, "isolation.level": isolation}
+    client = Consumer(consumer_config(bootstrap, "verify", **own))
     consumer = CheckedConsumer(client)
     try:
         client.assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in ends])

@@ -1,0 +1,1 @@
+"""Chaos: random decisions of people, under random faults, with checked traffic throughout."""

@@ -1,0 +1,70 @@
+"""`python -m tests.chaos`: see `make help` and docs/development.md."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import random
+import sys
+from pathlib import Path
+
+import click
+
+from tests.chaos.results import Run, page
+from tests.chaos.runner import Runner
+from tests.chaos.schedule import parse_rounds, rounds
+from tests.chaos.world import CLUSTER, World
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterError
+from tests.e2e.environment import embedded
+
+REPOSITORY = Path(__file__).parents[2]
+KEPT = Path(__file__).with_name("rounds.json")
+PAGE = REPOSITORY / "docs" / "reliability.md"
+ENOUGH = 50
+"""Rounds that a page is written for."""
+
+
+@click.command()
+@click.option("--seed", type=int, envvar="SEED", help="Of all that is left to chance.")
+@click.option("--rounds", "span", default="50", envvar="ROUNDS", help="How many, or 7..9.")
+@click.option("--budget", type=float, default=math.inf, envvar="BUDGET", help="Seconds.")
+def main(seed: int | None, span: str, budget: float) -> None:
+    """Random decisions of people under random faults, with checked traffic throughout."""
+    try:
+        first, last = parse_rounds(span)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--rounds") from error
+    if seed is None:
+        seed = random.SystemRandom().randrange(10**6)
+    click.echo(f"seed: {seed} (make chaos SEED={seed} ROUNDS=7..7 repeats round 7)")
+    try:
+        run = play(seed, first, last, budget)
+    except (AssertionError, ClusterError) as error:
+        raise click.ClickException(f"chaos could not begin: {error}") from error
+    failed = [result for result in run.rounds if result.problems]
+    click.echo(f"{len(run.rounds)} rounds, {len(failed)} failed")
+    for result in failed:
+        click.echo(f"make chaos SEED={seed} ROUNDS={result.number}..{result.number}")
+    if len(run.rounds) >= ENOUGH and first == 1 and math.isinf(budget):
+        run.save(KEPT)
+        PAGE.write_text(page(run))
+        click.echo(f"written: {PAGE.relative_to(REPOSITORY)}")
+    sys.exit(1 if failed else 0)
+
+
+def play(seed: int, first: int, last: int, budget: float) -> Run:
+    """Play rounds on an embedded cluster, which goes afterwards unless KEEP is set."""
+    with embedded(CLUSTER) as environment:
+        environment.install()
+        runner = Runner(World(environment, Cluster(CLUSTER)), click.echo)
+        try:
+            results = runner.run(rounds(seed, first, last), budget)
+        finally:
+            runner.world.traffic.abandon()
+    version = importlib.metadata.version("broker-operator")
+    return Run(seed, version, runner.p99_before_ms, results)
+
+
+if __name__ == "__main__":
+    main()
