@@ -115,6 +115,23 @@ class _DirectSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is no
             raise
 
 
+class _Network(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not typed
+    """Lets go of every socket once it is closed.
+
+    The library lets a connection send what is left before it closes the socket, and stops what
+    would send it: a broker that takes nothing more, its disk being full, costs a file descriptor.
+    """
+
+    def close(self, node_id: int | None = None) -> None:
+        """Close one connection; or all, whatever they have not sent yet."""
+        transports = [c.transport for c in self._manager._conns.values() if c.transport]
+        super().close(node_id=node_id)
+        if node_id is None:
+            for transport in transports:
+                if transport._sock is not None:
+                    transport._sock.close()
+
+
 def open_client(bootstrap: Iterable[str]) -> AdminClient:
     """Connect to the cluster of these brokers, given as `host:port`.
 
@@ -129,7 +146,7 @@ def open_client(bootstrap: Iterable[str]) -> AdminClient:
 
 
 def _open(servers: list[str], timeout: float) -> AdminClient:
-    networks: list[KafkaNetClient] = []
+    networks: list[_Network] = []
     try:
         return AdminClient(
             bootstrap_servers=servers,
@@ -184,10 +201,10 @@ def say(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _network(made: list[KafkaNetClient], **config: Any) -> KafkaNetClient:
+def _network(made: list[_Network], **config: Any) -> _Network:
     """Make the network layer with limits that the Admin client's own settings do not reach."""
     limit = _ms(CONNECT_TIMEOUT)
-    network = KafkaNetClient(
+    network = _Network(
         socket_connection_setup_timeout_ms=limit,
         socket_connection_setup_timeout_max_ms=limit,
         **config,
