@@ -124,12 +124,12 @@ class _Network(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not typ
 
     def close(self, node_id: int | None = None) -> None:
         """Close one connection; or all, whatever they have not sent yet."""
-        transports = [c.transport for c in self._manager._conns.values() if c.transport]
+        transports = [c.transport for c in self._manager._conns.values() if c.transport]  # noqa: SLF001
         super().close(node_id=node_id)
         if node_id is None:
             for transport in transports:
-                if transport._sock is not None:
-                    transport._sock.close()
+                if transport._sock is not None:  # noqa: SLF001
+                    transport._sock.close()  # noqa: SLF001
 
 
 def open_client(bootstrap: Iterable[str]) -> AdminClient:
