@@ -34,8 +34,12 @@ def test_fifty_rounds_have_every_play_and_every_fault(seed: int) -> None:
     assert [r.number for r in drawn] == list(range(1, 51))
     assert {r.play for r in drawn} == set(Play)
     assert {fault.kind for r in drawn for fault in r.faults} == set(Kind)
-    assert {r.moment for r in drawn} == set(Moment)
     assert {len(r.faults) for r in drawn} == {1, 2}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_faults_come_before_and_during_the_moves(seed: int) -> None:
+    assert {drawn.moment for drawn in rounds(seed, 1, 200)} == set(Moment)
 
 
 @few
