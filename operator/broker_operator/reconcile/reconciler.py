@@ -27,6 +27,7 @@ from broker_operator.reconcile.steps import (
     objects,
     plan,
     queue,
+    record,
     remove,
     throttle,
     tidy,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
+    record.restore,  # what somebody has emptied; before it is filled with less
     guards.check,  # may this cluster be touched at all?
     objects.apply,  # services, config, PDB, service account
     remove.prove,  # which leaving brokers are empty, seen in every pass

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from broker_operator.api.spec import API_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker_operator.api.reassignment import Reassignment
     from broker_operator.core.adaptive import Course, Level
     from broker_operator.core.catch_up import Sample
@@ -95,6 +97,7 @@ class Memory:
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
         lost: Unwanted broker -> monotonic time since which moves wait for it in vain.
+        active: Uid and status of the reassignment under way, as last known.
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         unheard: A request that the controller does not act on, and since which monotonic time.
@@ -112,6 +115,7 @@ class Memory:
     strays: dict[BrokerId, float] = field(default_factory=dict)
     unmade: dict[BrokerId, float] = field(default_factory=dict)
     lost: dict[BrokerId, float] = field(default_factory=dict)
+    active: tuple[str, Mapping[str, Any]] | None = None
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None
@@ -184,4 +188,7 @@ class Scope:
                 "status": status,
             }
         )
+        known = self.memory.active
+        if known is not None and known[0] == reassignment.uid:
+            self.memory.active = (reassignment.uid, status)
         return replace(reassignment, body=body)

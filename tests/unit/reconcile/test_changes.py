@@ -451,6 +451,21 @@ async def test_a_wiped_status_changes_nothing_in_the_end(moment: str) -> None:
     assert world.status["clusterId"] == "fake-cluster"
 
 
+async def test_a_reassignment_whose_status_is_emptied_is_gone_on_with() -> None:
+    world = await mid_drain()
+    active = world.reassignments()[-1]
+    assert active.throttle is not None
+    world.kube.edit("Reassignment", NAMESPACE, active.name, lambda body: body.pop("status"))
+    await world.one_pass()
+    assert world.reassignments()[-1].status == active.status
+    assert world.recorder.reasons().count("StatusRestored") == 1
+    world.kafka.complete_after = 1
+    world.kafka.complete()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+    assert "ForeignThrottle" not in world.recorder.reasons()
+
+
 async def test_a_broker_lost_in_mid_move_holds_the_move_up_until_it_is_back() -> None:
     world = await mid_drain()
     world.broken[1] = "CrashLoopBackOff"

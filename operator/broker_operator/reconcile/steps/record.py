@@ -13,7 +13,7 @@ from broker_operator.core import lifecycle
 from broker_operator.core.outcome import foretold
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile import pace
-from broker_operator.reconcile.outcome import Outcome, Wait
+from broker_operator.reconcile.outcome import DONE, Outcome, Wait
 from broker_operator.reconcile.steps import throttle
 
 if TYPE_CHECKING:
@@ -26,6 +26,22 @@ if TYPE_CHECKING:
 
 PLAN_CHANGED = "PlanChanged"
 """Reason of Approved when what was approved does not fit any more."""
+
+
+async def restore(scope: Scope) -> Outcome:
+    """Write the status of the Reassignment under way again if somebody has emptied it.
+
+    Its plan can be made anew, but what throttle it has set stands nowhere else.
+    """
+    active, known = scope.facts.active, scope.memory.active
+    scope.memory.active = (active.uid, active.status) if active is not None else None
+    if active is None or active.status or known is None or known[0] != active.uid or not known[1]:
+        return DONE
+    scope.memory.active = known
+    await scope.update(active, **known[1])
+    message = f"the status of {active.name} had been emptied; it is written again as last known"
+    await scope.tell("StatusRestored", message, warning=True)
+    return Wait("StatusRestored", message)
 
 
 async def create(scope: Scope, cause: Cause, undoes: str = "") -> Reassignment:
