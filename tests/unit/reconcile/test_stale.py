@@ -66,6 +66,33 @@ async def test_sets_no_throttle_that_nobody_would_sweep() -> None:
     world.assert_at_rest(0, 1, 2, 3)
 
 
+async def test_does_not_call_foreign_what_another_process_has_set() -> None:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    async with suspended(world, lambda asked: asked.method == "throttles"):
+        await world.until(lambda: bool(world.in_flight()))
+        assert world.throttled()
+    assert "ForeignThrottle" not in world.recorder.reasons()
+
+
+async def test_a_rate_that_is_set_too_late_is_swept_all_the_same() -> None:
+    world = await filled_world(3, reassignment={"throttle": "10Mi"})
+    world.kafka.complete_after = None
+    world.scale(4)
+    async with suspended(world, lambda asked: asked.method == "set_throttle"):
+        await world.until(lambda: bool(world.in_flight()))
+        world.edit(lambda spec: spec["reassignment"].update(throttle="20Mi"))
+        for _ in range(3):
+            await world.one_pass()
+    assert world.throttled()
+    world.kafka.complete_after = 1
+    world.kafka.complete()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+    assert "ForeignThrottle" not in world.recorder.reasons()
+
+
 async def test_does_not_remove_a_broker_that_is_wanted_again() -> None:
     world = await filled_world(3)
     world.scale(4)

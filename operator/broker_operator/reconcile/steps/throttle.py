@@ -111,10 +111,10 @@ async def _check_recorded(
 
 async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, new: Wanted) -> Outcome:
     """Write down what is about to be set. A new rate is set over the old one: both are ours."""
-    old, rate = active.throttle, new.rate
+    old, rate, foreign = active.throttle, new.rate, ThrottleConfigs({}, {})
     if old is None or old.swept:
         wanted = throttle_for(plan.origin, plan.target, rate, scope.diagnosis.registered or ())
-        wanted = await _without_foreign(scope, wanted)
+        wanted, foreign = await _without_foreign(scope, wanted)
         brokers = {*wanted.brokers, *(old.brokers if old else ())}
         topics = {*wanted.leader_replicas, *wanted.follower_replicas}
     else:
@@ -129,6 +129,7 @@ async def _record(scope: Scope, active: Reassignment, plan: StoredPlan, new: Wan
         p99_before=new.p99_before,
     )
     await scope.update(active, throttle=record.as_status())
+    await _report_foreign(scope, foreign)  # not before: another process may have set what it found
     return Wait("RecordedThrottle", f"throttle of {format_bytes(rate)}/s is recorded")
 
 
@@ -305,20 +306,23 @@ def _served_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:
     return known if isinstance(kafka, Unknown) else tuple(t for t in known if t in kafka.leadership)
 
 
-async def _without_foreign(scope: Scope, wanted: Throttle) -> Throttle:
-    """Leave out brokers and topics that carry somebody else's throttle, and say so."""
+async def _without_foreign(scope: Scope, wanted: Throttle) -> tuple[Throttle, ThrottleConfigs]:
+    """Leave out brokers and topics that carry somebody else's throttle, which is returned, too."""
     topics = sorted({*wanted.leader_replicas, *wanted.follower_replicas})
     live = await scope.admin.throttles(wanted.brokers, topics)
-    if live.brokers or live.topics:
-        names = [f"broker {b}" for b in sorted(live.brokers)] + sorted(live.topics)
+    rated = frozenset(wanted.brokers) - frozenset(live.brokers)
+    return restrict(wanted, frozenset(topics) - frozenset(live.topics), rated=rated), live
+
+
+async def _report_foreign(scope: Scope, found: ThrottleConfigs) -> None:
+    if found.brokers or found.topics:
+        names = [f"broker {b}" for b in sorted(found.brokers)] + sorted(found.topics)
         await scope.tell(
             "ForeignThrottle",
             f"{name_some(names)} already carry a replication throttle that is not ours; "
             "it stays, and ours is left off there",
             warning=True,
         )
-    rated = frozenset(wanted.brokers) - frozenset(live.brokers)
-    return restrict(wanted, frozenset(topics) - frozenset(live.topics), rated=rated)
 
 
 async def _report_kept(
