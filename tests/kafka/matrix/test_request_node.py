@@ -354,8 +354,7 @@ async def test_a_move_of_others_to_a_broker_that_never_was_and_a_request_set_ove
         world.view.nodes.set(REQUEST, request(entry(partition=1, replicas=[0, 1])))
         world.scale(4)
         await world.until(
-            lambda: world.condition("Reconciling") == ("True", "ForeignReassignment"),
-            "it is waited for",
+            lambda: "orders-0, orders-1" in world.message("Reconciling"), "both are waited for"
         )
         world.clock.ahead += UNHEARD_SECONDS
         await until_stalled(world, "StuckReassignment")
