@@ -56,11 +56,11 @@ class LoopbackClients:
     """`ports.Clients` of the operator, led to brokers on loopback instead of pods.
 
     Attributes:
-        writes: Each attempt to write to ZooKeeper or Kafka, in order.
+        writes: Each attempt to write to ZooKeeper or Kafka, in order; may be shared by processes.
     """
 
-    def __init__(self, cluster: KafkaCluster) -> None:
-        self.writes: list[str] = []
+    def __init__(self, cluster: KafkaCluster, writes: list[str] | None = None) -> None:
+        self.writes: list[str] = [] if writes is None else writes
         self._bootstrap = tuple(cluster.bootstrap.split(","))
         self._clients = KafkaClients(
             cluster_domain="cluster.local",
