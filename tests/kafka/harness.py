@@ -56,12 +56,12 @@ class LoopbackClients:
     """`ports.Clients` of the operator, led to brokers on loopback instead of pods.
 
     Attributes:
-        writes: Each attempt to write to ZooKeeper or Kafka, in order.
+        writes: Each attempt to write to ZooKeeper or Kafka, in order; may be shared by processes.
         on_write: Called with each of them right before it is made, in a worker thread.
     """
 
-    def __init__(self, cluster: KafkaCluster) -> None:
-        self.writes: list[str] = []
+    def __init__(self, cluster: KafkaCluster, writes: list[str] | None = None) -> None:
+        self.writes: list[str] = [] if writes is None else writes
         self.on_write: Callable[[str], object] = lambda _operation: None
         self._bootstrap = tuple(cluster.bootstrap.split(","))
         self._clients = KafkaClients(
