@@ -149,7 +149,7 @@ async def test_reassignment_is_deleted(world: UpsetWorld) -> None:
 
 
 async def test_status_is_emptied(world: UpsetWorld) -> None:
-    async with world.moving("out"):
+    async with world.moving("out", planned_once=False):
         world.edit_newest(lambda body: body.pop("status"))
     async with world.moving("in"):
         world.kube.edit("BrokerCluster", NAMESPACE, NAME, lambda body: body.pop("status"))
