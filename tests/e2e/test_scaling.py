@@ -186,7 +186,7 @@ def test_drain_of_what_has_no_live_copy_waits_for_it(brokers: Brokers, traffic: 
 
         stalled = brokers.until("a refusal", refused, READY_SECONDS)
         assert "single-0, single-1" in stalled["message"]
-        assert "bring back" in stalled["message"]
+        assert "held by broker 3; bring it back" in stalled["message"]
         assert brokers.events("NoLiveReplica", seconds=30)
         assert brokers.replicas() == 4
         assert newest_number(brokers) == before, "nothing is moved that could not be finished"
