@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tests.kafka.harness import LiveWorld
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.kafka.cluster import KafkaCluster
 
-TOPIC = "orders"
 ROWS = {n: (n % 3, (n + 1) % 3, (n + 2) % 3) for n in range(8)}
 """Three replicas on each of three brokers; six of 24 go to the fourth."""
 JOINING = 3
@@ -28,6 +28,7 @@ and the rest takes 18 seconds."""
 NOT_READY = ("False", "BrokersNotReady")
 SUBMISSIONS = ("create /admin/reassign_partitions", "AlterPartitionReassignments")
 """How the operator's writes are called by which it moves partitions."""
+_numbers = count(1)
 
 
 class Move:
@@ -36,11 +37,13 @@ class Move:
     Attributes:
         world: The operator and its cluster.
         records: What is written meanwhile.
+        topic: Where.
     """
 
-    def __init__(self, world: LiveWorld, records: Records) -> None:
+    def __init__(self, world: LiveWorld, records: Records, topic: str) -> None:
         self.world = world
         self.records = records
+        self.topic = topic
 
     async def begin(self, replicas: int, share: float) -> None:
         """Scale; return when about this share of the bytes has arrived, and more is in flight."""
@@ -85,11 +88,11 @@ class Move:
         """Where the plan under way leads."""
         plan = self.world.memory.plans.plan
         assert plan is not None
-        return plan.target[TOPIC]
+        return plan.target[self.topic]
 
     def replicas(self, number: int) -> list[int]:
         """Who holds a partition, replicas that come and go included."""
-        return self.world.view.assignment()[TOPIC, number]
+        return self.world.view.assignment()[self.topic, number]
 
     def flying(self) -> list[int]:
         """Partitions in flight, in order."""
@@ -132,14 +135,17 @@ async def moving(
     settings = {"via": via, "throttle": SLOW, "maxMovesPerBroker": 3, **settings}
     async with LiveWorld(cluster, scale[0], connect=connect, reassignment=settings) as world:
         least = str(len(rows[0]) - 1)
-        cluster.create_topic(TOPIC, rows, {"min.insync.replicas": least})
+        # A name of its own: a broker that was down when the last topic was deleted may refuse for
+        # minutes to follow another one of that name.
+        topic = f"orders-{next(_numbers)}"
+        cluster.create_topic(topic, rows, {"min.insync.replicas": least})
         if unchecked:
             cluster.create_topic(unchecked, rows)
             for number in rows:
                 cluster.fill(unchecked, number, SIZE)
-        with Records(cluster.bootstrap, [(TOPIC, number) for number in rows]) as records:
+        with Records(cluster.bootstrap, [(topic, number) for number in rows]) as records:
             await asyncio.to_thread(records.fill, SIZE)
             await world.settle()
-            move = Move(world, records)
+            move = Move(world, records, topic)
             await move.begin(scale[1], rng.uniform(0.05, latest))
             yield move

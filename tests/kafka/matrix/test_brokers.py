@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.reconcile.absence import DESIRED_SECONDS
-from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SUBMISSIONS, TOPIC, Move, moving
+from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SUBMISSIONS, Move, moving
 
 if TYPE_CHECKING:
     import random
@@ -47,7 +47,7 @@ def chosen(move: Move, rng: random.Random, victim: str) -> int:
         controller = view.controller()
         assert controller is not None
         return controller
-    return rng.choice(sorted({view.leader(TOPIC, number) for number in move.flying()}))
+    return rng.choice(sorted({view.leader(move.topic, number) for number in move.flying()}))
 
 
 async def test_moves_to_a_broker_that_never_returns_are_sent_back(
@@ -64,7 +64,7 @@ async def test_moves_to_a_broker_that_never_returns_are_sent_back(
         await world.until(lambda: world.view.requested() is None, "the request is gone")
         assert "SentBack" in world.recorder.reasons()
         now = world.view.assignment()
-        assert {n: tuple(now[TOPIC, n]) for n in hung} == {n: ROWS[n] for n in hung}
+        assert {n: tuple(now[move.topic, n]) for n in hung} == {n: ROWS[n] for n in hung}
         await world.until(
             lambda: "broker 3 has been away for more than 10 min" in move.blocked_by(),
             "the Reassignment tells what it waits for",

@@ -12,7 +12,7 @@ from confluent_kafka.admin import NewPartitions, ResourceType
 
 from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from tests.kafka.cluster import CALL_DEADLINE
-from tests.kafka.matrix.moves import JOINING, ROWS, TOPIC, moving
+from tests.kafka.matrix.moves import JOINING, ROWS, moving
 
 if TYPE_CHECKING:
     import random
@@ -55,8 +55,8 @@ async def test_partitions_are_added(live_brokers: KafkaCluster, rng: random.Rand
 
         async def added() -> bool:
             nonlocal refusal
-            wanted = NewPartitions(TOPIC, len(ROWS) + len(rows), replica_assignment=rows)
-            future = admin.create_partitions([wanted])[TOPIC]
+            wanted = NewPartitions(move.topic, len(ROWS) + len(rows), replica_assignment=rows)
+            future = admin.create_partitions([wanted])[move.topic]
             try:
                 await asyncio.to_thread(future.result, CALL_DEADLINE)
             except KafkaException as error:
@@ -69,7 +69,7 @@ async def test_partitions_are_added(live_brokers: KafkaCluster, rng: random.Rand
             await world.one_pass()
         await move.end()
         for number, replicas in enumerate(rows, start=len(ROWS)):
-            assert world.view.assignment()[TOPIC, number] == replicas
+            assert world.view.assignment()[move.topic, number] == replicas
 
 
 async def test_the_replication_factor_is_changed(
@@ -77,11 +77,11 @@ async def test_the_replication_factor_is_changed(
 ) -> None:
     async with moving(live_brokers, rng) as move, tool(live_brokers) as admin:
         world, number = move.world, rng.choice(sorted(ROWS))
-        now = world.view.assignment()[TOPIC, number]
+        now = world.view.assignment()[move.topic, number]
         kept = tuple(rng.sample([b for b in now if b != JOINING], 2))
-        await admin.reassign({TOPIC: {number: kept}})
+        await admin.reassign({move.topic: {number: kept}})
         await move.end()
-        factors = {n: len(world.view.assignment()[TOPIC, n]) for n in ROWS}
+        factors = {n: len(world.view.assignment()[move.topic, n]) for n in ROWS}
         assert factors == {n: 2 if n == number else 3 for n in ROWS}
 
 
@@ -90,7 +90,7 @@ async def test_configs_are_changed(live_brokers: KafkaCluster, rng: random.Rando
         world, broker = move.world, rng.choice([0, 1, 2])
         topic, its = ResourceType.TOPIC, {"retention.ms": "7200000", "max.message.bytes": "500000"}
         for key, value in its.items():
-            live_brokers.configure(topic, TOPIC, key, value)
+            live_brokers.configure(topic, move.topic, key, value)
         live_brokers.configure(ResourceType.BROKER, str(broker), LEADER_RATE, FOREIGN_RATE)
         await world.until(lambda: not move.flying(), "the batch ends")
         await world.settle()
@@ -99,4 +99,4 @@ async def test_configs_are_changed(live_brokers: KafkaCluster, rng: random.Rando
         live_brokers.configure(ResourceType.BROKER, str(broker), LEADER_RATE, None)
         await move.end()
         for key, value in its.items():
-            assert live_brokers.configured(topic, TOPIC, key) == value
+            assert live_brokers.configured(topic, move.topic, key) == value
