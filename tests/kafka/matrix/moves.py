@@ -135,8 +135,8 @@ async def moving(
     settings = {"via": via, "throttle": SLOW, "maxMovesPerBroker": 3, **settings}
     async with LiveWorld(cluster, scale[0], connect=connect, reassignment=settings) as world:
         least = str(len(rows[0]) - 1)
-        # A name of its own: a broker that was down when the last topic was deleted may refuse for
-        # minutes to follow another one of that name.
+        # A name of its own: a broker that has yet to drop the topic of the last test would refuse
+        # another one of that name, for good ("Topic ID in memory ... does not match").
         topic = f"orders-{next(_numbers)}"
         cluster.create_topic(topic, rows, {"min.insync.replicas": least})
         if unchecked:
