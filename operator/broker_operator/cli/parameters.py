@@ -25,6 +25,18 @@ _CONNECT = re.compile(r"[^\s,/]+(:\d{1,5})?(\s*,\s*[^\s,/]+(:\d{1,5})?)*(/\S*)?"
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
+def format_option(json: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option `--format`; `json` says what JSON it prints."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help=f"What to print: tables, or {json}.",
+    )
+
+
 class Interruptible(click.Command):
     """A command that ends as shells expect it after Ctrl-C."""
 

@@ -22,6 +22,7 @@ from broker_operator.cli.parameters import (
     byte_count,
     check_source,
     factors,
+    format_option,
     live_options,
 )
 from broker_operator.core.planner import PlanRefusedError, PlanRequest, make_batches, make_plan
@@ -127,14 +128,7 @@ class Wishes:
     help="Most bytes that one broker sends or receives in a batch: 100Gi. 0 = no limit.",
 )
 @click.option("--out", metavar="DIR", help="Folder for plan.json, undo.json, batches, report.json.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print: tables, or report.json.",
-)
+@format_option("report.json")
 def plan(form: str, **options: Any) -> None:
     """Plan the fewest replica moves that balance a cluster. Changes nothing.
 

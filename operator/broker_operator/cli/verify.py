@@ -22,7 +22,7 @@ from broker_operator.cli.output.screen import (
     shortened,
     showing,
 )
-from broker_operator.cli.parameters import Interruptible, check_source, live_options
+from broker_operator.cli.parameters import Interruptible, check_source, format_option, live_options
 from broker_operator.cli.standing import MadePlan, stand
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ _SHORTEST = 12
 @click.option("--plan", "folder", metavar="DIR", required=True, help="What plan --out has written.")
 @click.option("--assignment", metavar="A.json", help="Where everything is now; - for stdin.")
 @live_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print: tables, or all of it as JSON.",
-)
+@format_option("all of it as JSON")
 def verify(
     folder: str, assignment: str | None, zookeeper: str | None, bootstrap: str | None, form: str
 ) -> None:

@@ -104,7 +104,7 @@ async def test_a_foreign_reassignment_is_waited_for_and_named() -> None:
     assert world.condition("Reconciling") == ("True", "ForeignReassignment")
     assert world.message("Reconciling") == (
         "1 partitions are moved by another tool (orders-0); waiting for it to end. Only who "
-        "started it should call it off: kafka-reassign-partitions.sh --cancel with the JSON that "
+        "started it should call it off: kafka-reassign-partitions --cancel with the JSON that "
         "it was given"
     )
     assert world.condition("Stalled") is None

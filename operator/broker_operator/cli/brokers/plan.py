@@ -21,7 +21,7 @@ from broker_operator.cli.errors import RefusedError, printable
 from broker_operator.cli.output.files import as_text
 from broker_operator.cli.output.screen import console, showing
 from broker_operator.cli.output.tables import show
-from broker_operator.cli.parameters import Interruptible
+from broker_operator.cli.parameters import Interruptible, format_option
 from broker_operator.core import lifecycle
 from broker_operator.core.planner.report import BrokerReport, RackReport, Report
 from broker_operator.core.render.reassignment import REPORT
@@ -39,14 +39,7 @@ _T = TypeVar("_T", Report, BrokerReport, RackReport)
 
 @click.command(cls=Interruptible)
 @subject_argument
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print: tables, or report.json.",
-)
+@format_option("report.json")
 @where_options
 def plan(subject: Subject, form: str) -> None:
     """Show the plan of the Reassignment whose turn it is, or of the last one.

@@ -108,7 +108,7 @@ def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
         "ForeignReassignment",
         f"{len(partitions)} partitions are moved by another tool ({name_some(partitions)}); "
         "waiting for it to end. Only who started it should call it off: "
-        "kafka-reassign-partitions.sh --cancel with the JSON that it was given",
+        "kafka-reassign-partitions --cancel with the JSON that it was given",
         stalled=False,
         seconds=2.0,
     )
