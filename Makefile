@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 CLUSTER ?= embedded
 PYTEST_ARGS ?=
 CHAOS_SECONDS ?= 420
+# Each has brokers of its own, about 2 GiB, and waits for them most of the time.
+KAFKA_WORKERS ?= 3
 export CLUSTER
 
 .PHONY: help demo demo-down lint format unit kafka e2e chaos test image bench lock
@@ -34,11 +36,13 @@ format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .
 
 unit: $(READY) ## Pure tests, no cluster; 100 % branch coverage of core/
-	$(VENV)/bin/coverage run -m pytest tests/unit $(PYTEST_ARGS)
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest tests/unit -n auto $(PYTEST_ARGS)
+	$(VENV)/bin/coverage combine -q
 	$(VENV)/bin/coverage report
 
 kafka: $(READY) ## Tests against live ZooKeeper and brokers on loopback
-	$(PYTHON) -m pytest tests/kafka $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/kafka -n $(KAFKA_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 e2e: $(READY) ## Tests on a live Kubernetes
 	$(PYTHON) -m pytest tests/e2e --durations=20 $(PYTEST_ARGS)

@@ -15,8 +15,8 @@ settings.register_profile(
 )
 settings.load_profile("correctness")
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-"""Of every choice that a test leaves to chance; $SEED repeats a run."""
+SEED = int(os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**6))))
+"""Of every choice that a test leaves to chance; $SEED repeats a run. Left to all test processes."""
 
 
 def pytest_report_header() -> str:

@@ -4,9 +4,8 @@ No controllers, no nodes: objects are stored, validated, defaulted and merged, a
 Ready within seconds, and gone with the process that started it.
 """
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
@@ -19,11 +18,11 @@ from tests.cluster.kubeconfig import write_kubeconfig
 from tests.cluster.pki import Authority
 from tests.cluster.shell import run, tail
 from tests.cluster.waiting import wait_for
+from tests.ports import LOOPBACK, free_ports
 
 CRDS = Path(__file__).parents[2] / "crds"
 
 _PROGRAMS = {"etcd": "etcd-server", "openssl": "openssl", "setpriv": "util-linux"}
-_LOOPBACK = "127.0.0.1"
 _READY_TIMEOUT = 60.0
 _STOP_TIMEOUT = 15.0
 _ADMINISTRATORS = "system:masters"
@@ -58,7 +57,7 @@ class ApiServer:
         path = self.folder / f"{user}.conf"
         if not path.exists():
             pair = self.authority.issue(user, user, group=group)
-            url = f"https://{_LOOPBACK}:{self.port}"
+            url = f"https://{LOOPBACK}:{self.port}"
             write_kubeconfig(path, "apiserver", url, self.authority, pair)
         return path
 
@@ -97,9 +96,9 @@ def running_api_server(folder: Path) -> Iterator[ApiServer]:
     kube = binaries.kube()
     authority = Authority(folder / "pki")
     authority.create()
-    authority.issue("apiserver", "kube-apiserver", hosts=(f"IP:{_LOOPBACK}", "DNS:localhost"))
+    authority.issue("apiserver", "kube-apiserver", hosts=(f"IP:{LOOPBACK}", "DNS:localhost"))
     authority.issue("admin", "admin", group=_ADMINISTRATORS)
-    etcd_port, peer_port, port = _free_ports(3)
+    etcd_port, peer_port, port = free_ports(3)
     server = ApiServer(port, authority, folder)
     with ExitStack() as stack:
         etcd = _etcd(folder, etcd_port, peer_port)
@@ -111,7 +110,7 @@ def running_api_server(folder: Path) -> Iterator[ApiServer]:
 
 
 def _etcd(folder: Path, port: int, peer_port: int) -> list[str | Path]:
-    client, peer = f"http://{_LOOPBACK}:{port}", f"http://{_LOOPBACK}:{peer_port}"
+    client, peer = f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{peer_port}"
     return [
         "etcd",
         f"--data-dir={folder / 'etcd'}",
@@ -129,9 +128,9 @@ def _kube_apiserver(kube: Path, authority: Authority, etcd: int, port: int) -> l
     return [
         kube,
         "kube-apiserver",
-        f"--etcd-servers=http://{_LOOPBACK}:{etcd}",
-        f"--bind-address={_LOOPBACK}",
-        f"--advertise-address={_LOOPBACK}",
+        f"--etcd-servers=http://{LOOPBACK}:{etcd}",
+        f"--bind-address={LOOPBACK}",
+        f"--advertise-address={LOOPBACK}",
         f"--secure-port={port}",
         f"--tls-cert-file={server.certificate}",
         f"--tls-private-key-file={server.key}",
@@ -172,12 +171,3 @@ def _wait_until_ready(server: ApiServer, process: Popen[bytes], log: Path) -> No
         raise ClusterError(f"{error}. The end of {log}:\n{tail(log.read_text())}") from error
     if process.poll() is not None:
         raise ClusterError(f"kube-apiserver ended. The end of {log}:\n{tail(log.read_text())}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on, all different because all are open at the same time."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for each in sockets:
-            each.bind((_LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]

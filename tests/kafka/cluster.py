@@ -25,6 +25,7 @@ from kazoo.client import KazooClient
 from tests.cluster.jars import kafka_libs
 from tests.kafka.processes import Java, wait_until
 from tests.kafka.properties import BROKER, LOG4J, ZOOKEEPER
+from tests.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 START_DEADLINE = 90.0
 CALL_DEADLINE = 30.0
 
-_LOOPBACK = "127.0.0.1"
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 _RECORD = 16 * 1024
 
@@ -69,7 +69,7 @@ class KafkaCluster:
         self._through = through
         self._host = host
         ports = free_ports(2 * brokers + 1)
-        self.zookeeper = servers or f"{_LOOPBACK}:{ports[0]}"
+        self.zookeeper = servers or f"{LOOPBACK}:{ports[0]}"
         self.connect = f"{self.zookeeper}/kafka"
         self.brokers = dict(enumerate(ports[1 : brokers + 1]))
         self._second_ports = ports[brokers + 1 :]
@@ -80,7 +80,7 @@ class KafkaCluster:
     @property
     def bootstrap(self) -> str:
         """`host:port` of every broker, joined by commas."""
-        return ",".join(f"{_LOOPBACK}:{port}" for port in self.brokers.values())
+        return ",".join(f"{LOOPBACK}:{port}" for port in self.brokers.values())
 
     def start(self, brokers: Iterable[int] | None = None) -> None:
         """Start everything, or only these brokers, and wait until they serve.
@@ -256,11 +256,11 @@ class KafkaCluster:
         """Start a broker's process; it serves some seconds later."""
         data = self.data(broker)
         config = self._folder / f"broker-{broker}.properties"
-        own = f"PLAINTEXT://{_LOOPBACK}:{self.brokers[broker]}"
+        own = f"PLAINTEXT://{LOOPBACK}:{self.brokers[broker]}"
         listeners = advertised = own
         if self._host is not None:
             port = self._second_ports[broker]
-            listeners = f"{own},NAMED://{_LOOPBACK}:{port}"
+            listeners = f"{own},NAMED://{LOOPBACK}:{port}"
             advertised = f"{own},NAMED://{self._host(broker)}:{port}"
         text = BROKER.format(
             id=broker,
@@ -285,21 +285,9 @@ class KafkaCluster:
         self._processes[name] = self._parent.submit(Java, name, argv, log).result()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ask the kernel for ports nobody listens on; all are held until the last is known."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((_LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def _answers(port: int) -> bool:
     try:
-        with closing(socket.create_connection((_LOOPBACK, port), timeout=5)) as probe:
+        with closing(socket.create_connection((LOOPBACK, port), timeout=5)) as probe:
             probe.sendall(b"srvr")
             return b"Zookeeper version" in probe.recv(100)
     except OSError:

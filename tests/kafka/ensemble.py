@@ -9,14 +9,13 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from tests.cluster.jars import kafka_libs
-from tests.kafka.cluster import free_ports
 from tests.kafka.processes import Java, wait_until
 from tests.kafka.properties import LOG4J, ZOOKEEPER
+from tests.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
 SERVERS = (1, 2, 3)
 START_DEADLINE = 60.0
 _QUORUM = "initLimit=20\nsyncLimit=10\n"
