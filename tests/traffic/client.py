@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
     from tests.traffic.ledger import Partition
 
+NETWORK = {
+    "reconnect.backoff.max.ms": 1000,
+    "topic.metadata.refresh.interval.ms": 30_000,
+    # A node without power answers nothing, not even "gone". librdkafka waits a minute for an
+    # answer; a transactional producer whose user sets nothing waits for the whole transaction.
+    "socket.timeout.ms": 10_000,
+}
+"""librdkafka's settings of producers and consumers for brokers that come and go."""
 _REQUEST_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 

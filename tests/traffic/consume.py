@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.traffic.checker import Finding, LogChecker
 from tests.traffic.client import (
+    NETWORK,
     TrafficError,
     admin_client,
     emit,
@@ -146,8 +147,7 @@ def consumer_config(bootstrap: str, group: str, **overrides: Any) -> dict[str, A
         "queued.max.messages.kbytes": 16_384,
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 10,  # a full queue is emptied in far less than the default 1 s
-        "reconnect.backoff.max.ms": 1000,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        **NETWORK,
         **overrides,
     }
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, Producer
 
 from tests.traffic.client import (
+    NETWORK,
     admin_client,
     emit,
     partitions_of,
@@ -71,8 +72,7 @@ def producer_config(bootstrap: str, **overrides: Any) -> dict[str, Any]:
         "linger.ms": 5,
         "message.timeout.ms": _DELIVERY_SECONDS * 1000,
         "queue.buffering.max.messages": 50_000,
-        "reconnect.backoff.max.ms": 1000,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        **NETWORK,
         **overrides,
     }
 

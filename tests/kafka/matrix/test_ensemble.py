@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-OUTAGE = 20.0
-"""Seconds without a quorum: over three times the brokers' session timeout, and twice ours."""
+OUTAGE = 60.0
+"""Seconds without a quorum: ten times the brokers' session timeout, and six times ours."""
 
 
 class Site(NamedTuple):
