@@ -235,20 +235,11 @@ def test_a_killed_broker_comes_back_once_its_session_is_over(pods: Pods, volume:
         wait_ready(broker)
         broker.kill("KILL")
         assert broker.wait() == 137
-    cluster_id = cluster_id_in(volume)
-    deadline = time.monotonic() + START_DEADLINE
-    while True:  # what the kubelet does: start it again whenever it ends
-        assert time.monotonic() < deadline
-        with pods.broker(0, volume, cluster_id) as broker:
-            wait_until("ready or ended", lambda: ready(broker, "broker") or ended(broker))
-            if not ended(broker):
-                break
-            assert broker.wait() == 1
-            assert "NodeExists" in broker.log.read_text()
-
-
-def ended(container: Container) -> bool:
-    return container.process.poll() is not None
+    with pods.broker(0, volume, cluster_id_in(volume)) as broker:
+        wait_ready(broker)
+        log = broker.log.read_text()
+        assert "NodeExists" in log
+        assert "broker 0 is registered until the session of its former process ends" in log
 
 
 def test_the_volume_of_another_broker_or_cluster_is_refused(pods: Pods, volume: Path) -> None:

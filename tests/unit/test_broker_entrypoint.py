@@ -19,7 +19,13 @@ Changes = Mapping[str, str | None]
 FAKE_JAVA = """#!/bin/bash
 printf '%s\\n' "$@" >"$RECORD/arguments"
 cp "${@: -1}" "$RECORD/properties"
+echo start >>"$RECORD/starts"
 case $FAKE in
+  registered:*) # is registered by its former process for so many starts
+    (($(wc -l <"$RECORD/starts") > ${FAKE#*:})) && exit 0
+    echo "Error while creating ephemeral at /brokers/ids/2, node already exists and owner '0x1'" \\
+      "does not match current session '0x2'" >"$TMPDIR/registration.log"
+    exit 1 ;;
   serve) trap 'exit 143' TERM; touch "$RECORD/serving"; while :; do sleep 0.05; done ;;
   *) exit "$FAKE" ;;
 esac
@@ -198,6 +204,7 @@ REFUSALS: list[tuple[str, Changes, list[str]]] = [
     ("broker", {"KAFKA_HEAP": "1Gi"}, ["KAFKA_HEAP='1Gi'", "512m or 4g"]),
     ("broker", {"KAFKA_HEAP": "0m"}, ["KAFKA_HEAP='0m'", "512m or 4g"]),
     ("broker", {"KAFKA_HEAP": "512"}, ["KAFKA_HEAP='512'", "too small"]),
+    ("broker", {"REGISTRATION_SECONDS": "1m"}, ["REGISTRATION_SECONDS='1m'", "no number"]),
     ("zookeeper", {"ZOOKEEPER_HEAP": "lots"}, ["ZOOKEEPER_HEAP='lots'", "512m or 4g"]),
 ]
 
@@ -284,6 +291,36 @@ def test_the_data_of_another_is_refused_and_left_alone(
 @pytest.mark.parametrize("code", ["1", "3", "137"])
 def test_a_failing_jvm_passes_its_exit_code_on(image: Image, code: str) -> None:
     assert image.run("broker", fake=code)[0] == int(code)
+
+
+def starts(image: Image) -> int:
+    return (image.record / "starts").read_text().count("start")
+
+
+def test_a_broker_that_is_still_registered_is_started_again(image: Image) -> None:
+    code, complaint = image.run("broker", fake="registered:2")
+    assert code == 0
+    assert starts(image) == 3
+    assert complaint.count("broker 2 is registered until the session of its former process") == 2
+
+
+def test_who_is_registered_for_too_long_fails(image: Image) -> None:
+    code, _ = image.run("broker", fake="registered:99", changes={"REGISTRATION_SECONDS": "2"})
+    assert code == 1
+    assert 2 <= starts(image) <= 3
+
+
+def test_another_failure_after_a_registration_is_no_registration(image: Image) -> None:
+    scratch = image.root / "scratch"
+    (scratch / "registration.log").write_text("at /brokers/ids/2, node already exists and owner")
+    assert image.run("broker", fake="1")[0] == 1
+    assert starts(image) == 1
+
+
+def test_the_id_of_another_broker_is_not_this_ones(image: Image) -> None:
+    changes = {"POD_NAME": "demo-broker-12"}
+    assert image.run("broker", fake="registered:99", changes=changes)[0] == 1
+    assert starts(image) == 1
 
 
 @pytest.mark.parametrize("command", ["broker", "zookeeper"])
