@@ -5,7 +5,8 @@ again, so that a reader who is shown what was aborted finds duplicates.
 
 librdkafka repeats what can be repeated; a transaction that it says to abort is aborted, and sent
 again in a new one. Nothing is known of a commit that has no answer, so it is asked for again until
-there is one. A fatal error ends the run as a failure.
+there is one. A producer that cannot abort is replaced by a new one of the same transactional id, as
+applications do. Any other fatal error ends the run as a failure.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class TransactionalProducer:
     acked: int = 0
     aborted: int = 0
     transactions: int = 0
+    renewed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     _client: Producer = field(init=False)
     _turns: Iterator[Partition] = field(init=False)
@@ -66,6 +68,9 @@ class TransactionalProducer:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.options.producer)
         self._turns = cycle(self.partitions)
+        self._client = self._new_client()
+
+    def _new_client(self) -> Producer:
         config = producer_config(
             self.options.bootstrap,
             **{
@@ -74,7 +79,7 @@ class TransactionalProducer:
                 "message.timeout.ms": _TRANSACTION_SECONDS * 1000,
             },
         )
-        self._client = Producer({**config, "error_cb": self._note})
+        return Producer({**config, "error_cb": self._note})
 
     def begin(self, timeout: float) -> None:
         """Make the coordinator know this producer.
@@ -130,10 +135,27 @@ class TransactionalProducer:
             self._client.flush(_REQUEST_SECONDS)  # so that there is something to be aborted
         elif self._settle(self._client.commit_transaction):
             return True
-        while not self._settle(self._client.abort_transaction):
-            pass
+        self._abort()
         self.aborted += 1
         return False
+
+    def _abort(self) -> None:
+        """Abort the transaction, whatever it takes.
+
+        If the coordinator was out of reach it may never have heard of the transaction, and
+        librdkafka takes the answer to its abort, INVALID_TXN_STATE, for fatal. Whoever begins anew
+        with the same id has the coordinator abort what is open, if anything is.
+
+        Raises:
+            TrafficError: The coordinator does not take the new producer in time.
+        """
+        try:
+            while not self._settle(self._client.abort_transaction):
+                pass
+        except TrafficError:
+            self.renewed += 1
+            self._client = self._new_client()
+            self.begin(_TRANSACTION_SECONDS)
 
     def _settle(self, call: Callable[[float], None]) -> bool:
         """Ask until there is an answer; False if the transaction must be aborted."""
@@ -179,6 +201,7 @@ class TransactionalProducer:
             "acked": self.acked,
             "transactions": self.transactions,
             "aborted": self.aborted,
+            "renewed": self.renewed,
             "ack_gap_s": round(self.clock.take(time.monotonic()), 3),
             "ack_gap_max_s": round(self.clock.longest, 3),
             "errors": errors,
