@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos import truth
 from tests.cluster import binaries
 from tests.e2e.brokers import SMALL, Brokers, broker_cluster, make_zookeeper
-from tests.e2e.environment import eventually
+from tests.e2e.environment import eventually, provide
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ class World:
         )
 
     def make(self, brokers: int) -> list[float]:
-        """Make all of it anew, balanced; return each second's p99 of acks in ms before chaos."""
+        """Make all of it anew, balanced; return each second's p99 of acks in ms before chaos.
+
+        What a round that failed has left may be no sound Kubernetes: that is mended first.
+        """
+        provide(self.cluster.name).install()
         self.remove()
         self.traffic, self.log_bytes = self._new_traffic(), MEGABYTES * 1_000_000
         self.volumes.clear()

@@ -1,6 +1,7 @@
 """Starting the long-running programs of a cluster and asking whether they still run."""
 
 import os
+import select
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,6 @@ from tests.cluster import cgroups
 from tests.cluster.errors import ClusterError
 from tests.cluster.layout import Layout
 from tests.cluster.shell import tail
-from tests.cluster.waiting import wait_for
 
 _START_TIMEOUT = 10.0
 _END_TIMEOUT = 10.0
@@ -110,9 +110,26 @@ class Daemon:
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once, as a crash would, and wait until it is gone."""
-        self.send(signal.SIGKILL)
-        wait_for(f"the end of {self.name}", lambda: self.pid is None, _END_TIMEOUT)
+        """End it at once, as a crash would, and wait until it is gone, and its ports are free.
+
+        Raises:
+            ClusterError: It does not end in time.
+        """
+        pid = self.pid
+        if pid is None:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            # Its memory is gone before its sockets are: only this tells of the end of it all.
+            if not select.select([handle], [], [], _END_TIMEOUT)[0]:
+                raise ClusterError(f"{self.name} (process {pid}) does not end")
+        finally:
+            os.close(handle)
 
     def check(self) -> None:
         """Do nothing while it runs.

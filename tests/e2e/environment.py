@@ -184,9 +184,8 @@ class Environment:
         return done
 
 
-@contextmanager
-def embedded(name: str) -> Iterator[Environment]:
-    """Have an embedded cluster of three nodes with all images; it goes in the end, but with KEEP=1.
+def provide(name: str) -> Environment:
+    """Return an embedded cluster of three nodes with all images, made or mended as need be.
 
     Raises:
         ClusterError: It cannot be had.
@@ -195,9 +194,19 @@ def embedded(name: str) -> Iterator[Environment]:
     cluster.prepare()
     archives = images.build_all()
     cluster.up(3)
+    cluster.load_images(list(archives.values()))
+    return Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+
+
+@contextmanager
+def embedded(name: str) -> Iterator[Environment]:
+    """Have what `provide` provides; it goes in the end, but with KEEP=1.
+
+    Raises:
+        ClusterError: It cannot be had.
+    """
     try:
-        cluster.load_images(list(archives.values()))
-        yield Environment(cluster.kubeconfig, cluster, archives["operator"].name)
+        yield provide(name)
     finally:
         if not os.environ.get("KEEP"):
-            cluster.down()
+            Cluster(name).down()

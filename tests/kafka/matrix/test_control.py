@@ -1,0 +1,206 @@
+"""What people decide in mid-move, and what stops a move until they have decided."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker_operator.adapters.kafka import KafkaBrokerAdmin
+from broker_operator.api.reassignment import Cause, State
+from tests.kafka.cluster import KafkaCluster
+from tests.kafka.harness import LiveWorld
+from tests.kafka.matrix.moves import FAST, JOINING, ROWS, Move, moving
+from tests.kafka.matrix.records import Records
+from tests.kafka.processes import wait_until
+from tests.unit.reconcile.world import NAMESPACE, host
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+RACKS = ("a", "b", "c", "a")
+
+
+@pytest.fixture(scope="module")
+def racked_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    folder = tmp_path_factory.mktemp("racked")
+    cluster = KafkaCluster(
+        folder, brokers=4, racks=RACKS, host=lambda broker: host(f"demo-broker-{broker}")
+    )
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def change(world: LiveWorld, name: str, **spec: Any) -> None:
+    """Change the spec of a Reassignment, as its user does."""
+    world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body["spec"].update(spec))
+
+
+def writes(world: LiveWorld) -> list[str]:
+    """Every write at any port that is more than a report."""
+    calls = [f"{c.verb} {c.kind}" for c in world.kube.writes if c.verb != "apply_status"]
+    return [*calls, *world.clients.writes]
+
+
+def rests(world: LiveWorld) -> bool:
+    """Whether nothing moves, and everything that has moved was swept up."""
+    view = world.view
+    ended = all(r.finished for r in world.reassignments())
+    return ended and not view.in_flight() and not view.throttles()
+
+
+@pytest.mark.parametrize("way", ["undo", "replicas"])
+async def test_what_has_moved_goes_back_to_the_very_lists(
+    live_brokers: KafkaCluster, rng: random.Random, way: str
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world, first = move.world, move.world.reassignments()[-1]
+        begun = sum(JOINING in move.replicas(number) for number in ROWS)
+        assert begun
+        assert move.flying()
+        if way == "undo":
+            change(world, first.name, undo=True)
+        else:
+            world.scale(3)
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        sizes = {"demo-broker": 4 if way == "undo" else 3}
+        await world.until(lambda: rests(world) and world.sizes() == sizes, "all has ended")
+        ended = {r.name: r for r in world.reassignments()}
+        expected = State.UNDONE if way == "undo" else State.SUPERSEDED
+        assert ended[first.name].state is expected
+        back = [r for r in ended.values() if r.cause is Cause.UNDO]
+        assert sum(r.moves or 0 for r in back) <= begun, "by the shortest way"
+        assert world.view.assignment() == {(move.topic, n): list(row) for n, row in ROWS.items()}
+        leaders = {number: world.view.leader(move.topic, number) for number in ROWS}
+        assert leaders == {number: row[0] for number, row in ROWS.items()}
+        move.records.verify()
+
+
+async def test_nothing_is_written_for_a_paused_cluster(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, latest=0.3) as move:
+        world = move.world
+        assert move.flying()
+        world.edit(lambda spec: spec.update(paused=True))
+        written = writes(world)
+        await world.until(lambda: not move.flying(), "what is in flight ends")
+        for _ in range(10):
+            await world.one_pass()
+        assert writes(world) == written
+        assert world.condition("Paused") == ("True", "Paused")
+        assert sum(JOINING in move.replicas(number) for number in ROWS) < len(ROWS) * 3 // 4
+        world.edit(lambda spec: spec.update(paused=False))
+        await move.end()
+
+
+async def test_an_approval_is_void_once_the_cluster_is_another(live_brokers: KafkaCluster) -> None:
+    settings = {"approval": "Required", "throttle": FAST}
+    async with LiveWorld(live_brokers, 3, reassignment=settings) as world:
+        live_brokers.create_topic("kept", ROWS)
+        live_brokers.create_topic("doomed", ROWS)
+        await world.settle()
+        world.scale(4)
+
+        def waits() -> bool:
+            found = world.reassignments()
+            return bool(found) and found[-1].state is State.AWAITING_APPROVAL
+
+        await world.until(waits, "a plan that waits for approval")
+        old = world.reassignments()[-1]
+        live_brokers.delete_topic("doomed")
+        wait_until(lambda: "doomed" not in world.view.topics(), "it is deleted")
+        change(world, old.name, approvedPlan=old.plan_hash)
+        before = {tp: row for tp, row in world.view.assignment().items() if tp[0] == "kept"}
+        await world.until(
+            lambda: waits() and world.reassignments()[-1].plan_hash != old.plan_hash,
+            "another plan that waits",
+        )
+        new = world.reassignments()[-1]
+        assert new.name == old.name
+        assert new.state is State.AWAITING_APPROVAL
+        told = next(c for c in new.status["conditions"] if c["type"] == "Approved")["message"]
+        assert "deleted since" in told
+        assert old.plan_hash in told
+        assert world.view.assignment() == before, "what was approved did not begin"
+        change(world, new.name, approvedPlan=new.plan_hash)
+        await world.settle()
+        world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_a_broken_promise_stops_a_move_until_it_holds_again(
+    racked_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    # Brokers 0 and 3 share a rack, so four partitions go from the one to the other, three at first.
+    async with moving(racked_brokers, rng, latest=0.3) as move:
+        world, name = move.world, move.world.reassignments()[-1].name
+        change(world, name, paused=True)
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        await world.until(lambda: not move.flying(), "the first batch lands")
+        number = next(n for n in ROWS if JOINING in move.replicas(n))
+        planned = move.replicas(number)
+        await crowd(racked_brokers, move, number, [JOINING, 0, 2])
+        submitted = move.submissions()
+        change(world, name, paused=False)
+        stalled = ("True", "PromiseBroken")
+        await world.until(lambda: world.condition("Stalled") == stalled, "it is stopped")
+        for _ in range(5):
+            await world.one_pass()
+        assert move.submissions() == submitted
+        assert not world.view.throttles()
+        assert "rack" in world.message("Stalled")
+        assert f"{move.topic}-{number}" in world.message("Stalled")
+        assert "undo the Reassignment (spec.undo: true), or delete it" in world.message("Stalled")
+        await crowd(racked_brokers, move, number, planned)
+        await world.until(lambda: rests(world), "all has ended")
+        load = world.view.load()
+        assert load[0] == load[JOINING] == len(ROWS) // 2
+        for row in world.view.assignment().values():
+            assert len({RACKS[broker] for broker in row}) == len(row)
+        move.records.verify()
+
+
+async def crowd(cluster: KafkaCluster, move: Move, number: int, replicas: list[int]) -> None:
+    """Move one partition with a tool that is not the operator's; return when it is there."""
+    admin = KafkaBrokerAdmin(cluster.bootstrap.split(","), on_write=lambda _operation: None)
+    try:
+        await admin.reassign({move.topic: {number: tuple(replicas)}})
+    finally:
+        await admin.close()
+    wait_until(
+        lambda: move.replicas(number) == replicas and number not in move.flying(), "it is there"
+    )
+
+
+async def test_a_throttle_that_can_never_catch_up_is_told_with_one_that_can(
+    live_brokers: KafkaCluster,
+) -> None:
+    settings = {"throttle": "8Ki", "maxMovesPerBroker": 3}
+    async with LiveWorld(live_brokers, 3, reassignment=settings) as world:
+        live_brokers.create_topic("busy", ROWS, {"min.insync.replicas": "2"})
+        partitions = [("busy", number) for number in ROWS]
+        with Records(live_brokers.bootstrap, partitions) as records:
+            records.fill(1_000_000)
+            await world.settle()
+            world.scale(4)
+
+            def told() -> str:
+                found = world.reassignments()
+                why = "; ".join(found[-1].status.get("blockedBy") or []) if found else ""
+                return why if "cannot catch up" in why else ""
+
+            await world.until(told, "it is told")
+            advice = re.search(r"set (\S+) to at least (\d+[KM]i)", told())
+            assert advice, told()
+            assert advice[1] == "spec.reassignment.throttle"
+            world.edit(lambda spec: spec["reassignment"].update(throttle=advice[2]))
+            await world.until(lambda: not told(), "the advised throttle is enough")
+            world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+            await world.settle()
+            world.assert_at_rest(0, 1, 2, 3)
+            records.verify()
