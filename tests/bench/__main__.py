@@ -79,6 +79,8 @@ def move(rounds: int, megabytes: float, rate: int) -> None:
     """Move under traffic with the adaptive throttle and with the fixed default."""
     runs = throttle.measure(Console(width=WIDTH), rounds=rounds, megabytes=megabytes, rate=rate)
     (DOCS / "throttle.md").write_text(throttle.page(runs, megabytes=megabytes, rate=rate))
+    if missed := [told for told, met in throttle.criteria(runs).items() if not met]:
+        raise SystemExit("missed: " + "; ".join(missed))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 NAMESPACE = "broker-operator-bench"
 FIXED, ADAPTIVE = "50Mi", "Adaptive"
 TOPICS, PARTITIONS = 6, 20
+OLD = 3
+"""Brokers that hold everything at first. Replicas that are added are on the fourth alone."""
+MOST_TIMES = 1.5
+"""The p99 in a move may be so many times what it was before."""
+WAVERS = 1.1
+"""A p99 that is so many times another is no worse: two moves of one kind differ by more."""
 BASELINE_SECONDS = 45.0
 """Kafka's own percentiles, by which the adaptive throttle goes, remember some minutes; a baseline
 that is much longer would only make the bench longer."""
@@ -51,6 +57,7 @@ class Run:
         mebibytes: Copied.
         before, during: p99 in milliseconds of all records acknowledged in that time.
         highest: The highest rate that was set, in bytes per second.
+        fallen: Most replicas on the old brokers that were out of sync at once, in the move.
         reasons: What the adaptive throttle said, in order.
     """
 
@@ -60,6 +67,7 @@ class Run:
     before: float
     during: float
     highest: int
+    fallen: int
     reasons: tuple[str, ...]
 
     @property
@@ -69,20 +77,25 @@ class Run:
 
 
 @dataclass(slots=True)
-class Latency:
-    """Collects what the producer says of its latencies, from the follower's thread."""
+class Heard:
+    """Collects what the producer says of its latencies, and brokers of ISRs, in other threads."""
 
     counts: list[dict[str, int]] = field(default_factory=list)
+    fallen: int = 0
 
     def hear(self, line: dict[str, Any]) -> None:
         """Take one line of a traffic pod."""
         if line.get("kind") == "produce":
             self.counts.append(line["counts"])
+        if line.get("kind") == "describe":
+            old = (its for broker, its in line["brokers"].items() if int(broker) < OLD)
+            self.fallen = max(self.fallen, sum(its["replicas"] - its["in_sync"] for its in old))
 
-    def take(self) -> list[dict[str, int]]:
-        """Return all windows since it was last asked."""
-        taken, self.counts = self.counts, []
-        return taken
+    def take(self) -> tuple[float, int]:
+        """Return the p99 in ms, and `Run.fallen`, of the time since it was last asked."""
+        counts, self.counts = self.counts, []
+        fallen, self.fallen = self.fallen, 0
+        return percentile(counts, 0.99) or 0.0, fallen
 
 
 def measure(console: Console, *, rounds: int, megabytes: float, rate: int) -> list[Run]:
@@ -116,7 +129,7 @@ def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> l
     make_zookeeper(env, NAMESPACE)
     storage = {"size": "20Gi"}
     env.apply(broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", storage=storage))
-    brokers, latency = Brokers(env, "bench", NAMESPACE), Latency()
+    brokers, heard = Brokers(env, "bench", NAMESPACE), Heard()
     brokers.ready(3)
     traffic = Traffic(
         env.kubectl,
@@ -124,14 +137,14 @@ def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> l
         NAMESPACE,
         brokers.bootstrap,
         options=TrafficOptions(rate=rate, program=str(binaries.kubectl())),
-        on_line=latency.hear,
+        on_line=heard.hear,
     )
     try:
         say(f"fill {TOPICS * PARTITIONS} partitions with {megabytes:.0f} MB")
         sizes = {"topics": TOPICS, "partitions": PARTITIONS, "megabytes": megabytes}
         traffic.fill(**sizes, timeout=900)  # type: ignore[arg-type]
-        traffic.start(observe=False)
-        runs = list(_turns(brokers, latency, rounds))
+        traffic.start()
+        runs = list(_turns(brokers, heard, rounds))
         outcome, verdict = traffic.stop(timeout=300), traffic.verify(timeout=900)
         if faults := outcome.faults(verdict):
             raise ClusterError("; ".join(faults))
@@ -140,19 +153,19 @@ def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> l
     return runs
 
 
-def _turns(brokers: Brokers, latency: Latency, rounds: int) -> Iterator[Run]:
+def _turns(brokers: Brokers, heard: Heard, rounds: int) -> Iterator[Run]:
     for number in range(rounds):
         # Who goes first has the colder caches: take turns in that, too.
         order = (FIXED, ADAPTIVE) if number % 2 == 0 else (ADAPTIVE, FIXED)
         for throttle in order:
             brokers.patch({"reassignment": {"throttle": throttle}})
-            yield _run(brokers, latency, throttle)
+            yield _run(brokers, heard, throttle)
             brokers.patch({"reassignment": {"throttle": "0"}})
             brokers.scale(3)
             brokers.ready(3, MOVE_SECONDS)
 
 
-def _run(brokers: Brokers, latency: Latency, throttle: str) -> Run:
+def _run(brokers: Brokers, heard: Heard, throttle: str) -> Run:
     say(f"producers alone, {BASELINE_SECONDS:.0f} s")
     known = {ra["metadata"]["name"] for ra in brokers.reassignments()}
     # The new broker is there before anything is measured: its start is no part of a move.
@@ -164,9 +177,9 @@ def _run(brokers: Brokers, latency: Latency, throttle: str) -> Run:
         return new[0] if new and "plan" in new[0].get("status", {}) else None
 
     name = brokers.until("a plan", planned, 240)["metadata"]["name"]
-    latency.take()
+    heard.take()
     time.sleep(BASELINE_SECONDS)
-    before = latency.take()
+    before, _ = heard.take()
     say(f"3 -> 4 with throttle {throttle}")
     brokers.patch({"reassignment": {"approval": "Automatic"}})
     rates: list[int] = []
@@ -182,18 +195,36 @@ def _run(brokers: Brokers, latency: Latency, throttle: str) -> Run:
         return found if finished(found) else None
 
     moved = eventually("the move to end", ended, MOVE_SECONDS)
-    during = latency.take()
+    during, fallen = heard.take()
     brokers.ready(4, MOVE_SECONDS)
     outcome = moved["status"]["outcome"]
     return Run(
         throttle=throttle,
         seconds=outcome["seconds"],
         mebibytes=outcome["bytes"] / MIB,
-        before=percentile(before, 0.99) or 0.0,
-        during=percentile(during, 0.99) or 0.0,
+        before=before,
+        during=during,
         highest=max(rates),
+        fallen=fallen,
         reasons=tuple(reasons),
     )
+
+
+def criteria(runs: Sequence[Run]) -> dict[str, bool]:
+    """Return what the adaptive throttle is to do, in sentences, and whether it did."""
+    fixed, adaptive = ([run for run in runs if run.throttle == it] for it in (FIXED, ADAPTIVE))
+    sooner = mean(run.seconds for run in adaptive) < mean(run.seconds for run in fixed)
+    worse = mean(run.during for run in adaptive) > WAVERS * mean(run.during for run in fixed)
+    return {
+        "`Adaptive` ends sooner than the fixed throttle, on average": sooner,
+        f"at a p99 that is no worse (at most {WAVERS} times, on average)": not worse,
+        f"which is at most {MOST_TIMES} times what it was before, on average": (
+            mean(run.ratio for run in adaptive) <= MOST_TIMES
+        ),
+        "and no replica that is no part of the move falls out of its ISR": (
+            not any(run.fallen for run in adaptive)
+        ),
+    }
 
 
 def table(runs: Sequence[Run]) -> Table:
@@ -222,6 +253,9 @@ def page(runs: Sequence[Run], *, megabytes: float, rate: int) -> str:
         share=f"{times[ADAPTIVE] / times[FIXED]:.2f}",
         fixed=f"{mean(run.ratio for run in kinds[FIXED]):.2f}",
         adaptive=f"{mean(run.ratio for run in kinds[ADAPTIVE]):.2f}",
+        criteria="\n".join(
+            f"- {told}: {'met' if met else '**missed**'}" for told, met in criteria(runs).items()
+        ),
         reasons="\n".join(f"1. {reason}" for reason in kinds[ADAPTIVE][-1].reasons),
     )
 
