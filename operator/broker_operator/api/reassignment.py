@@ -214,10 +214,12 @@ def _decode_state(conditions: Iterable[Mapping[str, Any]]) -> State:
 
 
 def _decode_throttle(record: Mapping[str, Any] | None) -> ThrottleRecord | None:
-    if not record:
+    """Read what is set. A record without a rate, which its schema allows, is none."""
+    rate = (record or {}).get("bytesPerSecond")
+    if not record or not isinstance(rate, int):
         return None
     return ThrottleRecord(
-        rate=record["bytesPerSecond"],
+        rate=rate,
         brokers=tuple(record.get("brokers") or ()),
         topics=tuple(record.get("topics") or ()),
         former=tuple(record.get("formerBytesPerSecond") or ()),

@@ -161,6 +161,8 @@ def _health(
 def _left(facts: Facts, ensemble: Ensemble | None) -> Remaining | None:
     if ensemble is None or ensemble.unreadable:
         return None  # a topic that cannot be read would be taken for deleted
+    if facts.recorded_cluster_id not in ("", ensemble.cluster_id):
+        return None  # so would all that another cluster, or an emptied ZooKeeper, has not got
     if facts.plan is None or isinstance(facts.plan, Unknown):
         return None
     known = largest_sizes(facts.kafka) if isinstance(facts.kafka, KafkaView) else {}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from broker_operator.api.reassignment import Reassignment
 
 PLANNED, APPROVED, PROGRESSING, COMPLETE = "Planned", "Approved", "Progressing", "Complete"
+_ENDED_HALF_WAY = frozenset({State.SUPERSEDED, State.REFUSED})
 
 
 def queue(reassignments: Sequence[Reassignment]) -> tuple[Reassignment, ...]:
@@ -59,9 +60,24 @@ def undoing(reassignments: Sequence[Reassignment]) -> Reassignment | None:
 
 
 def overtaken(reassignments: Sequence[Reassignment]) -> list[Reassignment]:
-    """Return those whose users want them undone too late: others have moved partitions since."""
+    """Return those whose users want them undone too late; `too_late` says why."""
     last = last_started(reassignments)
-    return [r for r in reassignments if r.undo and r.succeeded and r is not last]
+    return [
+        r
+        for r in reassignments
+        if r.undo
+        and ((r.succeeded and r is not last) or (r.started and r.state in _ENDED_HALF_WAY))
+    ]
+
+
+def too_late(reassignment: Reassignment) -> str:
+    """Say why one that has ended cannot be undone any more, and what does instead."""
+    if reassignment.succeeded:
+        return "cannot be undone, for others came after it: undo the last one first"
+    return (
+        f"cannot be undone, for it has ended half-way, as {reassignment.state}: set spec.replicas "
+        "of the BrokerCluster instead, or create another Reassignment"
+    )
 
 
 def held_back(reassignments: Sequence[Reassignment], desired: frozenset[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from broker_operator.api.reassignment import ThrottleRecord
 from broker_operator.core.model import (
     FOLLOWER_RATE,
     FOLLOWER_REPLICAS,
@@ -16,8 +17,6 @@ from broker_operator.core.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from broker_operator.api.reassignment import ThrottleRecord
 
 
 def restrict(wanted: Throttle, topics: Collection[str], *, rated: Collection[int]) -> Throttle:
@@ -78,6 +77,54 @@ def as_found(record: ThrottleRecord, brokers: Collection[int], live: ThrottleCon
         return {t: found[t] for t, ids in named.items() if ids and ids.issubset(record.brokers)}
 
     return Throttle(record.rate, tuple(brokers), lists(LEADER_REPLICAS), lists(FOLLOWER_REPLICAS))
+
+
+def retrace(
+    planned: Throttle,
+    rates: Collection[int],
+    live: ThrottleConfigs,
+    registered: Collection[int],
+) -> ThrottleRecord | None:
+    """Tell from what is set what a lost record said; None if nothing shows that it is ours.
+
+    Lists are set before rates, and nobody else makes the plan's: a rate is ours only on brokers
+    that stand in such a list. Of several rates it is the one that most of these carry.
+
+    Args:
+        planned: The plan's throttle, of which only the lists matter.
+        rates: What the spec may have led to.
+        live: What is set.
+        registered: Brokers that are up.
+    """
+    best, most = None, 0
+    for rate in sorted(rates):
+        carrying = {b for b, values in live.brokers.items() if str(rate) in values.values()}
+        # Whoever was away, or had somebody else's rate, was left off our lists: see `restrict`.
+        listed = _listed(planned, live, {*registered} - (live.brokers.keys() - carrying))
+        brokers = frozenset[int]().union(*listed.values())
+        if len(brokers & carrying) > most:
+            most = len(brokers & carrying)
+            best = ThrottleRecord(rate, tuple(sorted(brokers)), tuple(sorted(listed)))
+    return best
+
+
+def _listed(
+    planned: Throttle, live: ThrottleConfigs, needed: Collection[int]
+) -> dict[str, set[int]]:
+    """Return topics with a list as planned, and whom it names: all whom it must of `needed`."""
+    found: dict[str, set[int]] = {}
+    for key, values in (
+        (LEADER_REPLICAS, planned.leader_replicas),
+        (FOLLOWER_REPLICAS, planned.follower_replicas),
+    ):
+        for topic, value in values.items():
+            shown = live.topics.get(topic, {}).get(key, "")
+            named = _brokers_in(shown)
+            entries = [e for e in value.split(",") if int(e.rpartition(":")[2]) in named]
+            whole = (_brokers_in(value) - named).isdisjoint(needed)
+            if whole and named and shown == ",".join(entries):
+                found.setdefault(topic, set()).update(named)
+    return found
 
 
 def kept(ours: Throttle, swept: Throttle, live: ThrottleConfigs) -> list[str]:

@@ -19,13 +19,15 @@ UNWANTED_SECONDS = 60.0
 
 
 def note(scope: Scope) -> None:
-    """Note since when brokers are away that are wanted, or that something is on its way to.
+    """Note since when brokers are away that are wanted, or that something moves or shall move to.
 
-    To be called in every pass. That an id is missing from ZooKeeper is not enough, for a fault
-    there lets many vanish at once: the pod must not be ready either. While ZooKeeper tells nothing
-    nobody is known to be away, and the time begins anew.
+    An undo may lead to a broker that the spec does not want. To be called in every pass. That an id
+    is missing from ZooKeeper is not enough, for a fault there lets many vanish at once: the pod
+    must not be ready either. While ZooKeeper tells nothing nobody is known to be away, and the time
+    begins anew.
     """
     ensemble, memory, now = scope.facts.ensemble, scope.memory, scope.clock.monotonic()
+    active = scope.facts.active
     if not isinstance(ensemble, Ensemble):
         memory.away = {}
         return
@@ -35,8 +37,9 @@ def note(scope: Scope) -> None:
         if (state := ensemble.topics.get(tp.topic, {}).get(tp.partition))
         for broker in state.target
     }
+    planned = active.plan_brokers if active is not None else frozenset[int]()
     ready = {broker for broker, pod in scope.facts.pods.items() if pod.ready}
-    away = (scope.diagnosis.desired | flying) - ready - ensemble.brokers.keys()
+    away = (scope.diagnosis.desired | planned | flying) - ready - ensemble.brokers.keys()
     memory.away = {broker: memory.away.get(broker, now) for broker in away}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from broker_operator.api.reassignment import Cause
 from broker_operator.api.spec import WhenScaledDown
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import BrokerLogs, Ensemble, KafkaView, Unknown
 
 if TYPE_CHECKING:
-    from broker_operator.core.model import BrokerId
+    from broker_operator.core.model import Assignment, BrokerId
     from broker_operator.reconcile.scope import Scope
 
 STRAY_SECONDS = 60.0
@@ -41,7 +43,7 @@ def doubt(
     deleted, its log dirs must have been seen empty.
     """
     keeps = scope.facts.cluster.spec.storage.when_scaled_down is WhenScaledDown.RETAIN
-    if reason := _named(broker, ensemble):
+    if reason := _named(broker, ensemble) or _needed(scope, broker):
         return Doubt(reason)
     logs = _logs(broker, ensemble, kafka)
     if logs is None:
@@ -83,6 +85,38 @@ def _named(broker: BrokerId, ensemble: Ensemble | Unknown) -> str:
     if ensemble.in_flight:
         return f"broker {broker} is empty, but a reassignment is in flight"
     return ""
+
+
+def _needed(scope: Scope, broker: BrokerId) -> str:
+    """Say which undo leads back to it, as that of its own drain does; empty if none.
+
+    Nothing would bring a broker back that the spec does not want, so the undo would never end. One
+    that cannot be, for another of its brokers has gone already, holds nobody up.
+    """
+    facts, diagnosis = scope.facts, scope.diagnosis
+    active, undone = facts.active, facts.undoing
+    if active is not None and active.cause is Cause.UNDO and not active.undo and active.plan_hash:
+        its, what, brokers = active, active.name, active.plan_brokers
+    else:
+        former = facts.plan if undone is active else facts.former
+        if undone is None or not isinstance(former, StoredPlan):
+            return ""
+        its, what = undone, f"undoing {undone.name}"
+        brokers = _holders(former.origin)
+        if not brokers <= diagnosis.desired | diagnosis.existing:
+            return ""
+    if its.deleting or broker not in brokers:
+        return ""
+    return (
+        f"broker {broker} is empty, but {what} takes moves back to it; to let it go all the same, "
+        f"delete Reassignment {its.name}"
+    )
+
+
+def _holders(assignment: Assignment) -> frozenset[BrokerId]:
+    return frozenset(
+        b for its in assignment.values() for replicas in its.values() for b in replicas
+    )
 
 
 def _logs(

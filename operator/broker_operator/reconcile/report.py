@@ -96,11 +96,8 @@ async def _write_reassignments(
 ) -> tuple[str, dict[str, Any]] | None:
     """Write what those that are not finished are at. The first is the one whose turn it is."""
     for overtaken in lifecycle.overtaken(scope.facts.reassignments):
-        told = {
-            "blockedBy": ["cannot be undone, for others came after it: undo the last one first"]
-        }
         if overtaken.uid not in scope.touched and overtaken.status.get("blockedBy") is None:
-            await scope.update(overtaken, **told)
+            await scope.update(overtaken, blockedBy=[lifecycle.too_late(overtaken)])
     active, *others = scope.facts.queue or (None,)
     for position, waiting in enumerate(others, start=1):
         ahead = scope.facts.queue[position - 1].name

@@ -46,6 +46,40 @@ def test_a_throttle_may_name_nobody() -> None:
 
 
 @pytest.mark.parametrize(
+    "throttle",
+    [
+        None,
+        {},
+        {"brokers": [1], "topics": ["t"]},
+        {"bytesPerSecond": None, "brokers": [1]},
+        {"bytesPerSecond": "50Mi", "brokers": [1]},
+    ],
+)
+def test_a_throttle_without_a_rate_is_no_record(throttle: dict[str, Any] | None) -> None:
+    """Its schema asks for none, so a hand may have taken it out; the rest is read all the same."""
+    made = decode_reassignment(body(throttle=throttle, plan={"hash": "abc"}))
+    assert made.throttle is None
+    assert made.plan_hash == "abc"
+
+
+@pytest.mark.parametrize("part", ["plan", "throttle", "conditions"])
+@pytest.mark.parametrize("emptied", [{}, None])
+def test_a_status_that_lost_parts_is_read_for_the_rest(part: str, emptied: Any) -> None:
+    whole: dict[str, Any] = {
+        "plan": {"hash": "abc"},
+        "throttle": {"bytesPerSecond": 9},
+        "conditions": [{"type": "Complete", "status": "True", "reason": "Succeeded"}],
+    }
+    made = decode_reassignment(body(**(whole | {part: emptied})))
+    found = {
+        "plan": bool(made.plan_hash),
+        "throttle": made.throttle is not None,
+        "conditions": made.finished,
+    }
+    assert found == {key: key != part for key in whole}
+
+
+@pytest.mark.parametrize(
     ("status", "reason", "finished", "succeeded"),
     [
         ("True", "Succeeded", True, True),

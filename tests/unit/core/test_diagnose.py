@@ -121,6 +121,27 @@ def test_what_is_in_flight_is_ours_only_if_the_plan_wants_it_there(
     assert found.foreign == foreign
 
 
+@pytest.mark.parametrize(
+    ("recorded", "cluster_id", "known"),
+    [
+        ("kafka-id", "kafka-id", True),
+        (None, "kafka-id", True),
+        (None, None, True),
+        ("kafka-id", "another", False),
+        ("kafka-id", None, False),
+    ],
+)
+def test_what_is_left_cannot_be_told_from_another_cluster(
+    recorded: str | None, cluster_id: str | None, *, known: bool
+) -> None:
+    """A ZooKeeper that came back empty has no topic of the plan: all would count as done."""
+    status = {"clusterId": recorded} if recorded else {}
+    found = diagnose(
+        facts(status=status, plan=PLAN, ensemble=ensemble(0, 1, 2, cluster_id=cluster_id))
+    )
+    assert (found.left is not None) == known
+
+
 def health(leader: int | None, *isr: int, state: PartitionState = RESTING) -> tuple[Any, Any]:
     found = diagnose(
         facts(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from broker_operator.api.reassignment import ThrottleRecord
 from broker_operator.core.model import (
     FOLLOWER_RATE,
@@ -11,7 +13,7 @@ from broker_operator.core.model import (
     Throttle,
     ThrottleConfigs,
 )
-from broker_operator.core.ownership import as_found, kept, restrict, unchanged
+from broker_operator.core.ownership import as_found, kept, restrict, retrace, unchanged
 
 RECORD = ThrottleRecord(rate=50, brokers=(0, 1, 2, 3), topics=("t", "u"), former=(70,))
 OURS = Throttle(50, (0, 1, 2, 3), {"t": "0:0,0:1", "u": "0:2"}, {"t": "0:3", "u": "0:3"})
@@ -64,3 +66,74 @@ def test_without_a_plan_lists_of_recorded_brokers_are_ours() -> None:
         },
     )
     assert as_found(RECORD, [0, 1], live) == Throttle(50, (0, 1), {"t": "0:0,0:1"}, {"u": "0:3"})
+
+
+FULL = {
+    "t": {LEADER_REPLICAS: "0:0,0:1", FOLLOWER_REPLICAS: "0:3"},
+    "u": {LEADER_REPLICAS: "0:2", FOLLOWER_REPLICAS: "0:3"},
+}
+ON_0 = {"t": {LEADER_REPLICAS: "0:0"}}
+NOT_ON_1 = {**FULL, "t": {LEADER_REPLICAS: "0:0", FOLLOWER_REPLICAS: "0:3"}}
+
+
+@pytest.mark.parametrize(
+    ("rates", "topics", "expected"),
+    [
+        pytest.param(
+            dict.fromkeys(range(4), "50"), FULL, ThrottleRecord(50, (0, 1, 2, 3), ("t", "u")),
+            id="all that was set",
+        ),
+        pytest.param(
+            {0: "50"}, FULL, ThrottleRecord(50, (0, 1, 2, 3), ("t", "u")), id="died between rates"
+        ),
+        pytest.param(
+            {0: "50", 3: "50"}, {"t": {**FULL["t"], LEADER_REPLICAS: "*"}},
+            ThrottleRecord(50, (3,), ("t",)), id="one list is left",
+        ),
+        pytest.param(
+            {0: "50", 1: "40", 2: "50", 3: "50"}, NOT_ON_1,
+            ThrottleRecord(50, (0, 2, 3), ("t", "u")), id="broker 1 was left off, for its own rate",
+        ),
+        pytest.param(
+            {0: "50", 1: "40", 2: "50", 3: "50"}, FULL,
+            ThrottleRecord(50, (0, 1, 2, 3), ("t", "u")), id="most have the rate that is ours",
+        ),
+        pytest.param(
+            {0: "50", 1: "40", 2: "40", 3: "50"}, FULL,
+            ThrottleRecord(40, (0, 1, 2, 3), ("t", "u")), id="of two on as many, the lower",
+        ),
+        pytest.param(
+            {0: "50", 2: "50", 3: "50"}, {"u": FULL["u"]}, ThrottleRecord(50, (2, 3), ("u",)),
+            id="rates of brokers that no list names are not taken",
+        ),
+        pytest.param({0: "50", 1: "50"}, {}, None, id="no list"),
+        pytest.param({0: "50", 1: "50"}, {"t": {LEADER_REPLICAS: "*"}}, None, id="another list"),
+        pytest.param(
+            {0: "50", 1: "50"}, {"t": {LEADER_REPLICAS: "0:1,0:0"}}, None, id="another order"
+        ),
+        pytest.param(
+            {0: "50"}, ON_0, None, id="part of a list, though nothing speaks against broker 1"
+        ),
+        pytest.param({0: "50", 1: "50"}, ON_0, None, id="part of a list, at the same rate"),
+        pytest.param({0: "60", 1: "60"}, FULL, None, id="no rate that may be ours"),
+        pytest.param({}, FULL, None, id="no rate"),
+    ],
+)  # fmt: skip
+def test_what_is_set_shows_by_its_lists_whose_it_is(
+    rates: dict[int, str], topics: dict[str, dict[str, str]], expected: ThrottleRecord | None
+) -> None:
+    live = ThrottleConfigs({b: both(rate) for b, rate in rates.items()}, topics)
+    assert retrace(OURS, [40, 50], live, {0, 1, 2, 3}) == expected
+
+
+def test_a_broker_that_is_away_may_have_been_left_off_the_lists() -> None:
+    live = ThrottleConfigs({0: both("50"), 3: both("50")}, {"t": NOT_ON_1["t"]})
+    assert retrace(OURS, [50], live, {0, 1, 3}) is not None, "by the other list"
+    only = ThrottleConfigs({0: both("50")}, ON_0)
+    assert retrace(OURS, [50], only, {0, 1, 2, 3}) is None
+    assert retrace(OURS, [50], only, {0, 2, 3}) == ThrottleRecord(50, (0,), ("t",))
+
+
+def test_a_broker_that_is_away_and_listed_is_ours_when_it_is_back() -> None:
+    live = ThrottleConfigs({0: both("50")}, {"t": FULL["t"]})
+    assert retrace(OURS, [50], live, {0}) == ThrottleRecord(50, (0, 1, 3), ("t",))

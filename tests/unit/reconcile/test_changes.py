@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker_operator.core.model import LEADER_RATE, PartitionState
+from broker_operator.core.model import (
+    FOLLOWER_RATE,
+    LEADER_RATE,
+    LEADER_REPLICAS,
+    PartitionState,
+)
 from broker_operator.core.render.reassignment import read_plan
+from broker_operator.ports import ConflictError
 from broker_operator.reconcile import gather
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 
     from broker_operator.core.facts import StoredPlan
     from broker_operator.core.model import KubeObject
+    from tests.fakes.kube import Call
 
 SLOW = {"maxMovesPerBroker": 1}
 
@@ -478,6 +485,88 @@ async def test_a_wiped_status_lets_nobody_take_a_foreign_throttle_for_ours() -> 
     await world.settle()
     assert all(world.kafka.broker_configs[broker] == foreign for broker in range(3))
     assert world.removed == [3]
+
+
+def rate(mebibytes: int) -> dict[str, str]:
+    """Return what an administrator sets on a broker to hold its replication back."""
+    return dict.fromkeys((LEADER_RATE, FOLLOWER_RATE), str(mebibytes * 1024**2))
+
+
+def theirs_is_left(world: World, theirs: dict[int, dict[str, str]]) -> None:
+    """See that these rates are set still, and nothing else."""
+    assert {b: c for b, c in world.kafka.broker_configs.items() if c} == theirs
+    assert not any(world.kafka.topic_configs.values())
+
+
+@pytest.mark.parametrize("throttle", ["20Mi", "Adaptive"])
+@pytest.mark.parametrize("lists", [{}, {"orders": {LEADER_REPLICAS: "*"}}])
+async def test_a_plan_that_could_not_be_recorded_makes_no_foreign_throttle_ours(
+    throttle: str, lists: dict[str, dict[str, str]]
+) -> None:
+    """A user's patch comes between the ConfigMaps and the status that names them."""
+    world = await filled_world(4, reassignment=SLOW | {"throttle": throttle})
+    world.kafka.broker_configs[1] = rate(20)
+    world.kafka.topic_configs.update(deepcopy(lists))
+    refused: list[Call] = []
+
+    def patched(call: Call) -> None:
+        stored = world.kube.find("ConfigMap", NAMESPACE, "demo-1-plan-0") is not None
+        if call.verb == "apply_status" and call.kind == "Reassignment" and stored and not refused:
+            refused.append(call)
+            raise ConflictError("somebody has changed it")
+
+    world.kube.before = patched
+    world.scale(3)
+    await world.settle()
+    assert refused
+    assert world.removed == [3]
+    assert world.kafka.broker_configs[1] == rate(20)
+    assert {t: c for t, c in world.kafka.topic_configs.items() if c} == lists
+    assert not any(world.kafka.broker_configs.get(b) for b in (0, 2))
+    assert world.recorder.reasons().count("ForeignThrottle") == 1
+
+
+@pytest.mark.parametrize("throttle", ["50Mi", "Adaptive"])
+async def test_a_wiped_status_leaves_a_foreign_throttle_and_still_sweeps_ours(
+    throttle: str,
+) -> None:
+    world = await filled_world(4, reassignment=SLOW | {"throttle": throttle})
+    world.kafka.broker_configs[1] = rate(20)
+    world.kafka.complete_after = None
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    assert set(world.kafka.broker_configs) == {0, 1, 2, 3}
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda body: body.pop("status"))
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    theirs_is_left(world, {1: rate(20)})
+    assert world.removed == [3]
+    assert all(r.throttle is None for r in world.reassignments())
+
+
+async def test_the_plan_of_a_former_reassignment_of_that_name_proves_nothing() -> None:
+    """It is still there: the garbage collector has not come yet."""
+    world = await mid_drain()
+    was = deepcopy(world.kafka.broker_configs), deepcopy(world.kafka.topic_configs)
+    for part in found_parts(world):
+        world.kube.edit(
+            "ConfigMap",
+            NAMESPACE,
+            part,
+            lambda body: body["metadata"]["ownerReferences"][0].update(uid="former"),
+        )
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda body: body.pop("status"))
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert (world.kafka.broker_configs, world.kafka.topic_configs) == was
+    assert world.removed == [3]
+
+
+def found_parts(world: World) -> list[str]:
+    """Names of the ConfigMaps that hold a plan."""
+    names = [body["metadata"]["name"] for body in world.kube.all("ConfigMap")]
+    return [name for name in names if "-plan-" in name]
 
 
 async def test_a_broker_lost_in_mid_move_holds_the_move_up_until_it_is_back() -> None:

@@ -378,6 +378,52 @@ async def test_one_that_has_ended_can_be_undone_and_that_again() -> None:
     ]
 
 
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("half_way", [False, True])
+async def test_a_changed_replication_factor_can_be_undone(factor: int, *, half_way: bool) -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    ask(world, "mine", topics=["orders"], replicationFactor=factor)
+    if half_way:
+        await world.until(
+            lambda: len([tp for tp, r in world.assignment().items() if r != before[tp]]) > 2
+        )
+    else:
+        await world.settle()
+        assert found(world, "mine").succeeded
+    change(world, "mine", undo=True)
+    await world.settle()
+    assert world.assignment() == before
+    assert found(world, "mine").state is State.UNDONE
+    assert told(world, "mine") == "taken back by demo-1"
+    assert found(world, "demo-1").succeeded
+    assert not world.throttled()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_factor_that_somebody_else_has_given_stays_and_is_named(*, alone: bool) -> None:
+    world = await filled_world(4)
+    before = world.assignment()
+    ask(world, "mine", topics=["orders"], replicationFactor=3)
+    await world.settle()
+    theirs = [tp for tp in before if tp[0] == "orders"][slice(None) if alone else slice(1)]
+    for topic, number in theirs:
+        world.kafka.move({topic: {number: (0, 1, 2, 3)}})
+    world.kafka.complete()
+    given = world.assignment()
+    change(world, "mine", undo=True)
+    await world.settle()
+    assert world.assignment() == before | {tp: given[tp] for tp in theirs}
+    assert found(world, "mine").state is State.UNDONE
+    start = "everything else is where it was" if alone else "taken back by demo-1"
+    assert told(world, "mine").startswith(start)
+    assert (
+        f"{len(theirs)} partitions keep the replication factor that somebody has given them since"
+        in told(world, "mine")
+    )
+    assert "orders-0" in told(world, "mine")
+
+
 async def test_what_cannot_be_undone_says_so_and_does_nothing() -> None:
     world = await filled_world(4)
     world.scale(3)

@@ -99,6 +99,27 @@ async def test_what_is_not_known_is_not_lost(happens: Callable[[World], None]) -
     assert "note" not in shown(world)
 
 
+@pytest.mark.parametrize("cluster_id", [None, "another"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_zookeeper_without_the_cluster_does_not_show_the_move_as_done(
+    cluster_id: str | None, *, restarted: bool
+) -> None:
+    world = await growing()
+    before = figures(world)
+    topics, world.kafka.topics = world.kafka.topics, {}
+    world.kafka.cluster_id = cluster_id
+    if restarted:
+        world.restart_operator()
+    for _ in range(3):
+        await world.one_pass()
+    assert world.condition("Stalled") == ("True", "WrongCluster")
+    assert world.status["reassignment"].get("percent", 0) < 100
+    assert figures(world) == before
+    world.kafka.topics, world.kafka.cluster_id = topics, "fake-cluster"
+    await finish(world)
+    assert shown(world)["percent"] == 100
+
+
 async def test_who_is_gone_is_named_and_no_end_is_told() -> None:
     world = await growing()
     the_target_is_gone(world)

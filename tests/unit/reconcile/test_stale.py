@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.core.model import TopicPartition
 from broker_operator.ports import TransientError
 from broker_operator.reconcile.scope import Memory
 from tests.fakes.intercept import Asked, intercepted
@@ -144,3 +146,22 @@ async def test_does_not_lower_by_an_old_wish_what_was_raised_since() -> None:
     await world.settle()
     world.assert_at_rest(0, 1, 2, 3)
     assert not world.removed
+
+
+async def test_sends_nothing_back_that_others_have_moved_on() -> None:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    ours = world.in_flight()
+    world.scale(3)
+    reads = itertools.count(1)
+    # The second look of its pass is the one right before it sends them back.
+    async with suspended(world, lambda asked: asked.method == "read" and next(reads) == 2):
+        world.kafka.complete(*(TopicPartition(*tp) for tp in ours))
+        topic, number = ours[0]
+        theirs = tuple(reversed(world.assignment()[topic, number]))
+        world.kafka.move({topic: {number: (*theirs[:-1], 9)}})
+    assert world.in_flight() == [ours[0]], "the foreign move goes on"
+    assert 9 in world.assignment()[topic, number]
+    assert "SentBack" not in world.recorder.reasons()

@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from broker_operator.core.planner.types import PlanRequest
 
 
-def plan_back(request: PlanRequest, former: Assignment, allowed: frozenset[BrokerId]) -> Plan:
+def plan_back(
+    request: PlanRequest, former: Assignment, reached: Assignment, allowed: frozenset[BrokerId]
+) -> Plan:
     """Return the plan that puts every partition where it was, in the order that it had there.
 
-    Partitions that are new since, or whose replication factor was changed, stay where they are,
-    unless that is on a broker that shall hold none: those are placed by the planner.
+    Partitions that are new since, or in `other_factors`, stay where they are, unless that is on a
+    broker that shall hold none: those are placed by the planner.
 
     Args:
         request: The present state; its `targets` are the brokers that are to hold replicas.
         former: Where everything was.
+        reached: Where the plan that is taken back leads.
         allowed: Live brokers that may hold replicas afterwards, beside the targets.
 
     Raises:
         PlanRefusedError: BrokerGone, if something was on a broker that is not there any more; or
             what `make_plan` has to say of the rest.
     """
-    back, lost = _restored(request.assignment, former, request.targets | allowed)
+    back, lost = _restored(request.assignment, former, reached, request.targets | allowed)
     if lost:
         brokers = sorted({broker for _, broker in lost})
         raise PlanRefusedError(
@@ -56,6 +59,20 @@ def plan_back(request: PlanRequest, former: Assignment, allowed: frozenset[Broke
         )
         back = {t: dict(its) for t, its in make_plan(rest).target.items()}
     return plan_to(request, back)
+
+
+def other_factors(now: Assignment, former: Assignment, reached: Assignment) -> list[TopicPartition]:
+    """Return the partitions whose replication factor is neither the former nor the one reached.
+
+    Somebody else has changed it since.
+    """
+    return [
+        TopicPartition(topic, number)
+        for topic, its in sorted(now.items())
+        for number, replicas in sorted(its.items())
+        if number in former.get(topic, {})
+        and not _known_factor(TopicPartition(topic, number), replicas, former, reached)
+    ]
 
 
 def plan_replacement(request: PlanRequest, broker: BrokerId, by: BrokerId) -> Plan:
@@ -114,8 +131,14 @@ def plan_to(request: PlanRequest, target: Assignment) -> Plan:
     )
 
 
+def _known_factor(tp: TopicPartition, replicas: Replicas, *ways: Assignment) -> bool:
+    """Whether a partition has as many replicas as in any of these assignments."""
+    lists = (way.get(tp.topic, {}).get(tp.partition) for way in ways)
+    return len(replicas) in {len(one) for one in lists if one is not None}
+
+
 def _restored(
-    now: Assignment, former: Assignment, usable: frozenset[BrokerId]
+    now: Assignment, former: Assignment, reached: Assignment, usable: frozenset[BrokerId]
 ) -> tuple[dict[str, dict[int, Replicas]], list[tuple[TopicPartition, BrokerId]]]:
     """Return everything where it was, and the replicas that would be on brokers not usable."""
     back: dict[str, dict[int, Replicas]] = {}
@@ -124,11 +147,12 @@ def _restored(
         was = former.get(topic, {})
         back[topic] = {}
         for number, replicas in sorted(its.items()):
-            old = was.get(number)
-            same = old is not None and len(old) == len(replicas)
-            back[topic][number] = old if old is not None and same else replicas
-            if old is not None and same:
-                lost += [(TopicPartition(topic, number), b) for b in old if b not in usable]
+            old, tp = was.get(number), TopicPartition(topic, number)
+            if old is None or not _known_factor(tp, replicas, former, reached):
+                back[topic][number] = replicas
+                continue
+            back[topic][number] = old
+            lost += [(tp, b) for b in old if b not in usable]
     return back, lost
 
 

@@ -24,6 +24,8 @@ from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from broker_operator.api.reassignment import Reassignment
     from broker_operator.core.facts import StoredPlan
     from broker_operator.core.model import Assignment
@@ -68,11 +70,9 @@ async def advance(scope: Scope) -> Outcome:
     if batch:
         return await _submit(scope, active, plan, batch)
     left = scope.diagnosis.left
-    if left is None or not left.done:
-        return _left_over(scope, plan) or Wait(
-            "Moving", "what is left waits for its brokers, or to be deleted", seconds=POLL_SECONDS
-        )
-    return await _finish(scope, active, ensemble, kafka)
+    if left is not None and left.done:
+        return await _finish(scope, active, ensemble, kafka)
+    return await _left_over(scope, active, plan)
 
 
 async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
@@ -177,22 +177,47 @@ def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
     return name_some(f"{broker} ({count})" for broker, count in ordered)
 
 
-def _left_over(scope: Scope, plan: StoredPlan) -> Blocked | None:
-    """Say what is left to do once brokers are back that are given up; None if nothing is."""
-    gone, left = absence.given_up(scope), scope.diagnosis.left
+async def _left_over(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome:
+    """Say what the rest waits for, of which nothing is in flight and nothing can be submitted."""
+    ensemble, kafka, left = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis.left
+    if left is None or isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
+        return DONE  # named by _obstacle
+    if throttle.pending(scope, active):
+        return await throttle.sweep(scope, active)  # it may be long until anything moves again
     waiting = {
-        tp: awaited
-        for tp in (left.partitions if left else ())
-        if (awaited := gone.intersection(plan.target[tp.topic][tp.partition]))
+        tp: frozenset(plan.target[tp.topic][tp.partition]).difference(ensemble.brokers)
+        for tp in left.partitions
+        if tp.topic in kafka.leadership
     }
     if not waiting:
-        return None
-    return Blocked(
-        "TargetBrokerDown",
-        f"{len(waiting)} partitions ({name_some(sorted(waiting))}) stay where they are, for "
-        f"{absence.told(scope, frozenset().union(*waiting.values()))}; they move once it is back",
-        seconds=2.0,
+        return _ending(left.partitions, ensemble)
+    gone = absence.given_up(scope)
+    if stuck := {tp: away & gone for tp, away in waiting.items() if away & gone}:
+        down = frozenset().union(*stuck.values())
+        way = "they move once it is back"
+        if down - scope.diagnosis.desired:  # only an undo leads there
+            way += f"; to let it go, delete Reassignments {active.name} and {active.undoes}"
+        message = f"{_named(stuck)} stay where they are, for {absence.told(scope, down)}; {way}"
+        return Blocked("TargetBrokerDown", message, seconds=2.0)
+    away = sorted(frozenset().union(*waiting.values()))
+    message = (
+        f"{_named(waiting)} wait for broker {name_some(away)}, which is not registered; they move "
+        "once it is"
     )
+    return Blocked("BrokersNotReady", message, stalled=False, seconds=2.0)
+
+
+def _ending(partitions: Sequence[TopicPartition], ensemble: Ensemble) -> Blocked:
+    """Say that topics are being deleted, and which brokers have yet to come back for that."""
+    holders = {b for tp in partitions for b in ensemble.topics[tp.topic][tp.partition].replicas}
+    message = f"{_named(partitions)} are not moved any more, for their topics are being deleted"
+    if away := sorted(holders.difference(ensemble.brokers)):
+        message += f", which ends once broker {name_some(away)} is back"
+    return Blocked("Moving", message, stalled=False, seconds=2.0)
+
+
+def _named(partitions: Collection[TopicPartition]) -> str:
+    return f"{len(partitions)} partitions ({name_some(sorted(partitions))})"
 
 
 async def _breach(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,10 @@ async def _go_on(scope: Scope) -> Outcome:
         if active is None or not isinstance(outcome, Blocked) or fits(scope, active):
             return outcome
         # What the spec asks for cannot be had now: that is no reason to keep users waiting.
+        anew = await _plan_anew(scope, active, *view)
+        if isinstance(anew, Blocked):
+            return replace(outcome, message=f"{outcome.message}; and {anew.message}")
+        return anew
     return await _plan_anew(scope, active, *view)
 
 
@@ -97,7 +102,7 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
     return misfit(plan, ensemble, holders, started=bool(active.started))
 
 
-def _receivers(plan: StoredPlan) -> frozenset[int]:
+def _receivers(plan: StoredPlan | Plan) -> frozenset[int]:
     """Return the brokers to which a plan moves anything."""
     return frozenset(b for _, old, new in changes(plan) for b in set(new).difference(old))
 
@@ -211,15 +216,29 @@ async def _plan_anew(
         undoes = active.cause is Cause.UNDO
         found = await draft(scope, ensemble, kafka, _maker(scope, active), undo=undoes)
     except PlanRefusedError as refusal:
-        if active.requested:
+        if active.requested and not active.started:
             return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
-        return Blocked(refusal.reason, refusal.message, seconds=10.0)
+        return Blocked(refusal.reason, _refused(active, refusal.message), seconds=10.0)
     if isinstance(found, Blocked):
         return found
+    if active.requested and (leaving := _receivers(found.plan) - scope.diagnosis.desired):
+        # That is how it was asked for, so such a plan would be made again and again.
+        why = f"it leads to broker {name_some(sorted(leaving))}, which is not wanted any more"
+        return Blocked("BrokerGone", _refused(active, why), seconds=10.0)
     if not found.plan.changes and not active.started:
         return await record.end(scope, active, State.SUCCEEDED, "nothing has to move")
     changed = _unfit(scope, active) if active.plan_hash else ""
     return await record.store(scope, active, *found, changed)
+
+
+def _refused(active: Reassignment, why: str) -> str:
+    """Say why there is no new plan; what a user has asked for, and is half done, can be undone."""
+    if not active.requested:
+        return why
+    return (
+        f"{active.name} cannot go on: {why}; to take back what it has moved: "
+        f"{record.patch(active, undo=True)}; to leave that where it is, delete {active.name}"
+    )
 
 
 def _maker(scope: Scope, active: Reassignment) -> Callable[[PlanRequest], Plan]:

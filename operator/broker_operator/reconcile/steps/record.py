@@ -54,12 +54,11 @@ async def store(
     verdict = approval(scope, active, plan.hash, changed)
     waits = (verdict is not None and not verdict.status) or active.paused
     holders = {b for its in plan.target.values() for replicas in its.values() for b in replicas}
-    state = State.MOVING
+    state, why = State.MOVING, "partitions are moving"
     if waits:
         state = State.PAUSED if active.paused else State.AWAITING_APPROVAL
-    conditions = lifecycle.conditions(
-        active, state, "partitions are moving", planned=message, approval=verdict
-    )
+        why = f"plan {plan.hash} waits"
+    conditions = lifecycle.conditions(active, state, why, planned=message, approval=verdict)
     stored = {
         "hash": plan.hash,
         "moves": done + plan.moves,

@@ -24,7 +24,7 @@ from broker_operator.core.catch_up import (
 )
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
-from broker_operator.core.ownership import as_found, kept, restrict, unchanged
+from broker_operator.core.ownership import as_found, kept, restrict, retrace, unchanged
 from broker_operator.core.planner.throttle import throttle_for
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.core.text import name_some
@@ -172,8 +172,8 @@ async def sweep(scope: Scope, active: Reassignment) -> Outcome:
 async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     """Record again what is ours, if the status that recorded it was wiped; None if nothing is.
 
-    The plan is still stored under its name. What is set just as that plan and the spec's throttle
-    have it was set by us.
+    The plan is still stored under its name. It may be so, too, because whoever made it died, or
+    was refused, before it was recorded: then nothing is ours, whatever rates there are.
     """
     if active.plan_hash or active.throttle is not None:
         return None
@@ -185,26 +185,26 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
         sorted(registered), sorted(_known_topics(scope, (*topics,)))
     )
     setting = scope.facts.cluster.spec.reassignment.throttle
-    rate = next((r for r in sorted(_rates(found)) if _may_be_set(r, setting)), None)
-    if rate is None:
+    rates = [rate for rate in _rates(found) if _may_be_set(rate, setting)]
+    lists = throttle_for(plan.origin, plan.target, 0, ())
+    record = retrace(lists, rates, found, registered)
+    if record is None:
         return None
-    brokers = tuple(
-        b for b, values in sorted(found.brokers.items()) if str(rate) in values.values()
-    )
-    record = ThrottleRecord(rate, brokers, ())
-    ours = unchanged(throttle_for(plan.origin, plan.target, rate, brokers), record, found)
-    named = {*ours.leader_replicas, *ours.follower_replicas}.intersection(found.topics)
-    await scope.update(active, throttle=replace(record, topics=tuple(sorted(named))).as_status())
+    await scope.update(active, throttle=record.as_status())
     return Wait("RecordedThrottle", f"the throttle that {active.name} has set is recorded again")
 
 
 async def _stored(scope: Scope, active: Reassignment) -> StoredPlan | None:
-    """Return the plan that is stored under the name of a reassignment, whatever its status says."""
+    """Return the plan that is stored for a reassignment, whatever its status says.
+
+    Under its name there may also lie that of a former one, which goes with its owner.
+    """
     parts: list[KubeObject] = []
     while True:
         name = naming.plan_config_map(active.name, len(parts))
         part = await scope.kube.get("ConfigMap", scope.facts.cluster.namespace, name)
-        if part is None:
+        owners = (part or {}).get("metadata", {}).get("ownerReferences") or ()
+        if part is None or active.uid not in {owner["uid"] for owner in owners}:
             break
         parts.append(part)
     try:

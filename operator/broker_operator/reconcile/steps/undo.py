@@ -9,7 +9,7 @@ from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Ensemble, KafkaView, Replicas, TopicPartition, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest
-from broker_operator.core.planner.fixed import plan_back
+from broker_operator.core.planner.fixed import other_factors, plan_back
 from broker_operator.core.text import name_some
 from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import Blocked, Outcome, Wait
@@ -58,11 +58,24 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
         return Blocked(refusal.reason, message, seconds=10.0)
     if isinstance(found, Blocked):
         return found
+    kept = _kept(ensemble, former)
     if not found.plan.changes:
-        return await record.end(scope, old, State.UNDONE, "everything is where it was")
+        what = "everything else" if kept else "everything"
+        return await record.end(scope, old, State.UNDONE, f"{what} is where it was{kept}")
     created = await record.create(scope, Cause.UNDO, undoes=old.name)
     await record.store(scope, created, *found)
-    return await record.end(scope, old, State.UNDONE, f"taken back by {created.name}")
+    return await record.end(scope, old, State.UNDONE, f"taken back by {created.name}{kept}")
+
+
+def _kept(ensemble: Ensemble, former: StoredPlan) -> str:
+    """Name what does not go back, for its replication factor is somebody else's; empty if none."""
+    others = other_factors(ensemble.assignment, former.origin, former.target)
+    if not others:
+        return ""
+    return (
+        f"; {len(others)} partitions keep the replication factor that somebody has given them "
+        f"since ({name_some(others)})"
+    )
 
 
 def back(scope: Scope, former: StoredPlan) -> Callable[[PlanRequest], Plan]:
@@ -74,7 +87,7 @@ def back(scope: Scope, former: StoredPlan) -> Callable[[PlanRequest], Plan]:
     undone, there = scope.facts.undoing, frozenset[int]()
     if undone is not None and undone.undo:
         there = scope.diagnosis.existing & (scope.diagnosis.registered or frozenset())
-    return partial(plan_back, former=former.origin, allowed=there)
+    return partial(plan_back, former=former.origin, reached=former.target, allowed=there)
 
 
 def reverses(scope: Scope, active: Reassignment) -> bool:
@@ -169,11 +182,31 @@ async def _send(
     By the Admin API whatever `via` says: the znode is taken until these moves end. The order of
     the replicas, which a cancel would lose, is that of the origin.
     """
+    now = await scope.coordination.read()
+    if now.migrating:
+        return Wait("FinishingBatch", "nothing sent back: a migration has begun", seconds=1.0)
+    flying = [tp for tp in partitions if _same_flight(scope, tp, now)]
+    if not flying:
+        return Wait("FinishingBatch", "nothing sent back: all of it has changed", seconds=1.0)
     batch: dict[str, dict[int, Replicas]] = {}
-    for tp in partitions:
+    for tp in flying:
         batch.setdefault(tp.topic, {})[tp.partition] = plan.origin[tp.topic][tp.partition]
     await scope.admin.reassign(batch)
-    count = len(partitions)
-    message = f"{count} partitions go back to where they were ({name_some(partitions)}): {why}"
+    message = f"{len(flying)} partitions go back to where they were ({name_some(flying)}): {why}"
     await scope.tell("SentBack", message)
     return Wait("SentBack", message, seconds=1.0)
+
+
+def _same_flight(scope: Scope, tp: TopicPartition, now: Ensemble) -> bool:
+    """Whether a partition still moves where it did when this pass began.
+
+    The controller obeys whoever spoke last: if it has landed, and somebody else moves it on, that
+    move would be called off.
+    """
+    facts = scope.facts.ensemble
+    if isinstance(facts, Unknown):
+        return False
+    before, state = (it.topics.get(tp.topic, {}).get(tp.partition) for it in (facts, now))
+    if before is None or state is None:
+        return False
+    return state.in_flight and state.target == before.target
