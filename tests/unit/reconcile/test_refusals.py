@@ -535,3 +535,18 @@ async def test_a_spec_that_cannot_be_served_is_refused_once_and_leaves_the_rest(
     world.edit(lambda spec: spec.update(version="3.9.2", replicas=3))
     await world.settle()
     world.assert_at_rest(0, 1, 2)
+
+
+async def test_what_flies_under_a_lost_plan_may_be_ours() -> None:
+    world = await filled_world(3)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    for body in world.kube.all("ConfigMap"):
+        if "-plan-" in body["metadata"]["name"]:
+            world.kube.remove("ConfigMap", NAMESPACE, body["metadata"]["name"])
+    for _ in range(2):
+        await world.one_pass()
+    assert "by another tool, or under the plan of demo-1, which is lost (" in world.message(
+        "Reconciling"
+    )

@@ -140,7 +140,7 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
     if scope.obstacle is not None:
         return scope.obstacle
     if diagnosis.foreign:
-        return planning.foreign(diagnosis.foreign)
+        return planning.foreign(scope)
     if diagnosis.ours or ensemble.requested is not None:
         flying = diagnosis.ours
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)

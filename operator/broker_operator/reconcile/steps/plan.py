@@ -10,7 +10,7 @@ from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.fit import changes, misfit
 from broker_operator.core.lifecycle import balanced_over, held_back
-from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
@@ -107,11 +107,18 @@ def _receivers(plan: StoredPlan | Plan) -> frozenset[int]:
     return frozenset(b for _, old, new in changes(plan) for b in set(new).difference(old))
 
 
-def foreign(partitions: tuple[TopicPartition, ...]) -> Blocked:
-    """Say that somebody else's reassignment is waited for."""
+def foreign(scope: Scope) -> Blocked:
+    """Say that somebody else's reassignment is waited for.
+
+    What is in flight under a plan of ours that is lost cannot be told from that.
+    """
+    partitions, active = scope.diagnosis.foreign, scope.facts.active
+    by = "another tool"
+    if active is not None and active.started and not isinstance(scope.facts.plan, StoredPlan):
+        by += f", or under the plan of {active.name}, which is lost"
     return Blocked(
         "ForeignReassignment",
-        f"{len(partitions)} partitions are moved by another tool ({name_some(partitions)}); "
+        f"{len(partitions)} partitions are moved by {by} ({name_some(partitions)}); "
         "waiting for it to end. Only who started it should call it off: "
         "kafka-reassign-partitions --cancel with the JSON that it was given",
         stalled=False,
@@ -186,7 +193,7 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
     if scope.obstacle is not None:
         return scope.obstacle
     if diagnosis.foreign:
-        return foreign(diagnosis.foreign)
+        return foreign(scope)
     return ensemble, kafka
 
 
