@@ -20,7 +20,7 @@ from tests.cluster import binaries, images
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import say
-from tests.e2e.brokers import Brokers, broker_cluster, finished, make_zookeeper
+from tests.e2e.brokers import SMALL, Brokers, broker_cluster, finished, make_zookeeper
 from tests.e2e.environment import Environment, eventually
 from tests.traffic.meters import percentile
 from tests.traffic.pods import Traffic, TrafficOptions
@@ -128,7 +128,10 @@ def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> l
     env.install()
     make_zookeeper(env, NAMESPACE)
     storage = {"size": "20Gi"}
-    env.apply(broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", storage=storage))
+    config = {key: value for key, value in SMALL.items() if not key.startswith("replica")}
+    env.apply(
+        broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", storage=storage, config=config)
+    )
     brokers, heard = Brokers(env, "bench", NAMESPACE), Heard()
     brokers.ready(3)
     traffic = Traffic(

@@ -32,6 +32,8 @@ SMALL = {
     "num.recovery.threads.per.data.dir": "1",
     "offsets.topic.num.partitions": "3",
     "replica.lag.time.max.ms": "10000",
+    # Kafka's own: tests slow moves down to rates at which a shorter memory would let bursts pass.
+    "replication.quota.window.num": "11",
     "transaction.state.log.num.partitions": "1",
     "zookeeper.session.timeout.ms": "9000",
 }

@@ -1,10 +1,10 @@
 """The throttle `Adaptive`: as much as clients do not notice.
 
 Rates stand on a ladder, so that those which may ever have been set are few. While all is well and
-the moves need more, the rate goes up by a rung; when it is not, it is halved; and when a replica
-that is no part of the move falls out of its ISR, it goes to the foot. A rate that was too much is
-not tried again for a time that doubles: whoever comes back to it every half minute is felt by one
-request in ten.
+the moves need more, the rate goes up by a rung; when it is not, twice in a row, it is halved; and
+when a replica that is no part of the move falls out of its ISR, it goes to the foot. A rate that
+was too much is not tried again for a time that doubles: whoever comes back to it every half minute
+is felt by one request in ten.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Course:
         barred: The lowest rate that was too much.
         until: Until when that is not tried again.
         penalty: For how many seconds it was barred.
+        suspect: Whether clients were seen to suffer the last time. Once is not enough: the start of
+            a batch is felt for a moment at any rate, and a lower one is felt, too (ADR 7).
         hint: Kind of the last reason, told or not.
     """
 
@@ -75,6 +77,7 @@ class Course:
     barred: int | None = None
     until: float = 0.0
     penalty: float = 0.0
+    suspect: bool = False
     hint: str = ""
 
 
@@ -151,13 +154,16 @@ def decide(
     if alarm := _alarm(health):
         return _lower(rungs[0], rate, now, course, alarm)
     if busy := _busy(health, level, course, rising=rising):
-        course = replace(course, calm=now)
+        known, course = course.suspect, replace(course, calm=now, suspect=True)
+        if not known:
+            return Decision(rate, "", course)
         if course.lowered is not None and now - course.lowered < SETTLE_SECONDS:
             return Decision(rate, "", course)
         if used is not None and used < rungs[0] / 2:
             return _keep(rate, course, f"kept, for clients wait and moves take hardly any: {busy}")
         return _lower(_half(rungs, rate, used), rate, now, course, busy)
-    if doubt := _doubt(health, level, high=high):
+    course = replace(course, suspect=False)
+    if doubt := _doubt(health, level, high=high and not _fades(health, level)):
         return _keep(rate, replace(course, calm=now), f"kept, {doubt}")
     return _rise(rungs, rate, health, level, course)
 
@@ -185,6 +191,11 @@ def _busy(health: Health, level: Level, course: Course, *, rising: bool) -> str:
         return ""
     told = figures(health, level)
     return f"mean {_ms(health.mean)}, {told}" if mean and health.mean is not None else told
+
+
+def _fades(health: Health, level: Level) -> bool:
+    """Whether a high percentile is but a memory: what was just answered took as long as before."""
+    return not (health.mean is None or level.mean is None) and not _rises(health.mean, level.mean)
 
 
 def _doubt(health: Health, level: Level, *, high: bool) -> str:
