@@ -62,6 +62,12 @@ def _broker_frozen(world: World, fault: Fault, stack: ExitStack) -> None:
     stack.enter_context(mischief.frozen(world.cluster, _running(world, _broker(world, fault))))
 
 
+def _broker_evicted(world: World, fault: Fault, _: ExitStack) -> None:
+    name = _broker(world, fault)["metadata"]["name"]
+    if not mischief.evict(world.env, NAMESPACE, name):
+        raise MissedError(f"leave by the PodDisruptionBudget to evict {name}")
+
+
 def _zookeeper_deleted(world: World, _: Fault, __: ExitStack) -> None:
     mischief.delete_pod(world.env, NAMESPACE, "zookeeper-0", force=True)
 
@@ -80,6 +86,10 @@ def _plan_deleted(world: World, _: Fault, __: ExitStack) -> None:
     mischief.delete_plan(world.env, _under_way(world))
 
 
+def _plan_edited(world: World, _: Fault, __: ExitStack) -> None:
+    mischief.spoil_plan(world.env, _under_way(world))
+
+
 def _status_wiped(world: World, _: Fault, __: ExitStack) -> None:
     mischief.wipe_status(world.env, NAMESPACE, "ra", _under_way(world)["metadata"]["name"])
 
@@ -91,6 +101,10 @@ def _reassignment_deleted(world: World, _: Fault, __: ExitStack) -> None:
 def _stateful_set_edited(world: World, fault: Fault, _: ExitStack) -> None:
     replicas = world.brokers.replicas() + (-1 if fault.pick < 0.5 else 1)
     mischief.scale_stateful_set(world.env, NAMESPACE, _STATEFUL_SET, replicas)
+
+
+def _stateful_set_deleted(world: World, _: Fault, __: ExitStack) -> None:
+    mischief.delete_stateful_set(world.env, NAMESPACE, _STATEFUL_SET, orphan=True)
 
 
 def _foreign_move(world: World, fault: Fault, _: ExitStack) -> None:
@@ -183,12 +197,15 @@ _CAUSES: dict[Kind, Callable[[World, Fault, ExitStack], None]] = {
     Kind.BROKER_KILLED: _broker_killed,
     Kind.BROKER_DELETED: _broker_deleted,
     Kind.BROKER_FROZEN: _broker_frozen,
+    Kind.BROKER_EVICTED: _broker_evicted,
     Kind.ZOOKEEPER_DELETED: _zookeeper_deleted,
     Kind.API_OUTAGE: _api_outage,
     Kind.POWER_LOSS: _power_loss,
     Kind.PLAN_DELETED: _plan_deleted,
+    Kind.PLAN_EDITED: _plan_edited,
     Kind.STATUS_WIPED: _status_wiped,
     Kind.REASSIGNMENT_DELETED: _reassignment_deleted,
     Kind.STATEFUL_SET_EDITED: _stateful_set_edited,
+    Kind.STATEFUL_SET_DELETED: _stateful_set_deleted,
     Kind.FOREIGN_MOVE: _foreign_move,
 }

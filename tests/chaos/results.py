@@ -153,6 +153,9 @@ _LIMITS = """## What is and is not tried
   undo, which needs that record. A request that is deleted is withdrawn, so evacuations keep theirs.
   While the API server is silent nothing else happens.
 - How long they last: {lasting}.
+- Not in these rounds, but each in a test of its own ([failure modes](failure-modes.md)): two
+  operators at once, conflicts and clocks, full and lost disks, topics that users change, deleted
+  claims, and a ZooKeeper ensemble without a quorum.
 - The p99 is that of one second, and the median of all seconds, so it speaks of the usual second;
   outages are in the longest time without an acknowledgement.
 

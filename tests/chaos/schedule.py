@@ -41,13 +41,16 @@ class Kind(enum.StrEnum):
     BROKER_KILLED = "broker process killed"
     BROKER_DELETED = "broker pod deleted"
     BROKER_FROZEN = "broker frozen"
+    BROKER_EVICTED = "broker pod evicted"
     ZOOKEEPER_DELETED = "ZooKeeper pod deleted"
     API_OUTAGE = "API server silent, then restarted"
     POWER_LOSS = "node without power"
     PLAN_DELETED = "plan deleted"
+    PLAN_EDITED = "plan edited"
     STATUS_WIPED = "Reassignment status wiped"
     REASSIGNMENT_DELETED = "Reassignment deleted"
     STATEFUL_SET_EDITED = "StatefulSet scaled by hand"
+    STATEFUL_SET_DELETED = "StatefulSet deleted, its pods kept"
     FOREIGN_MOVE = "reassignment by Kafka's own tool"
 
 
@@ -64,12 +67,15 @@ KILLS_BROKERS = frozenset(
         Kind.BROKER_KILLED,
         Kind.BROKER_DELETED,
         Kind.BROKER_FROZEN,
+        Kind.BROKER_EVICTED,
         Kind.POWER_LOSS,
         Kind.STATEFUL_SET_EDITED,
     }
 )
 """At most one of these in a round: two brokers away at once are more than the promise covers."""
-ON_RECORDS = frozenset({Kind.PLAN_DELETED, Kind.STATUS_WIPED, Kind.REASSIGNMENT_DELETED})
+ON_RECORDS = frozenset(
+    {Kind.PLAN_DELETED, Kind.PLAN_EDITED, Kind.STATUS_WIPED, Kind.REASSIGNMENT_DELETED}
+)
 """These need a Reassignment under way."""
 FORBIDDEN = {
     # Where its partitions were stands in what these destroy.
