@@ -256,12 +256,14 @@ class Traffic:
     def _let_consumer_catch_up(
         self, wanted: int, timeout: float, *, to_the_end: bool = False
     ) -> None:
-        """Wait until it has read so many; after that time, lost records explain it."""
-        deadline = time.monotonic() + timeout
+        """Wait until it has read so many; lost records explain it if it reads no more for so long."""
+        deadline, read = time.monotonic() + timeout, 0
         while time.monotonic() < deadline and not self._pods.has_ended("consume"):
             line = self.latest("consume")
             if line and line["consumed"] >= wanted and (line["lag"] == 0 or not to_the_end):
                 return
+            if line and line["consumed"] > read:
+                deadline, read = time.monotonic() + timeout, line["consumed"]
             time.sleep(_POLL_SECONDS)
 
     def verify(self, timeout: float = 180) -> Verdict:
