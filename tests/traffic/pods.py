@@ -256,7 +256,7 @@ class Traffic:
     def _let_consumer_catch_up(
         self, wanted: int, timeout: float, *, to_the_end: bool = False
     ) -> None:
-        """Wait until it has read so many; lost records explain it if it reads no more for so long."""
+        """Wait until it has read so many. If it reads no more for so long, records are lost."""
         deadline, read = time.monotonic() + timeout, 0
         while time.monotonic() < deadline and not self._pods.has_ended("consume"):
             line = self.latest("consume")
