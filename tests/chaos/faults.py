@@ -123,6 +123,8 @@ def _foreign_move(world: World, fault: Fault, _: ExitStack) -> None:
 def swap(truth: Truth, pick: float) -> dict[tuple[str, int], list[int]]:
     """Return new lists for two partitions that exchange a follower, so that all loads stay.
 
+    Only partitions at rest on brokers that are there.
+
     Where all lists hold the same brokers, the followers of one partition change places. Empty if
     every partition moves already.
 
@@ -130,7 +132,12 @@ def swap(truth: Truth, pick: float) -> dict[tuple[str, int], list[int]]:
         truth: What there is.
         pick: In [0, 1): where to begin to look.
     """
-    still = {p: its for p, its in sorted(truth.replicas.items()) if p not in truth.moving}
+    still = {
+        partition: its
+        for partition, its in sorted(truth.replicas.items())
+        # The tool refuses brokers that are not registered.
+        if partition not in truth.moving and set(its) <= set(truth.brokers)
+    }
     names = [name for name, its in still.items() if name.startswith("checked-") and len(its) > 1]
     start = int(pick * len(names))
     names = names[start:] + names[:start]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.chaos.schedule import EVACUATIONS, Kind, Moment, Play, Round
 from tests.chaos.world import ending, reason
+from tests.e2e.environment import DeadlineError
 
 if TYPE_CHECKING:
     from tests.chaos.truth import Truth
@@ -105,7 +106,10 @@ class Performance:
             assert foreign or not left, f"not evacuated: {left}"
             world.ask(f"{self._request}-balance")
             self._ended(f"{self._request}-balance", "Succeeded")
-        brokers.until("a settled cluster", self._settled, END_SECONDS)
+        try:
+            brokers.until("a settled cluster", self._settled, END_SECONDS)
+        except DeadlineError as error:
+            raise DeadlineError(f"{self.unrest()}: {error}") from error
         if play is Play.APPROVE:
             brokers.patch({"reassignment": {"approval": "Automatic"}})
             brokers.ready(self.plan.after)

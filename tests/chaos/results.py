@@ -134,7 +134,8 @@ a consumer reads what is committed, and after each round
 - the whole log is read and compared with every record that was ever acknowledged: none lost, none
   out of order, none twice, no record of an aborted transaction;
 - ZooKeeper has no throttle and no reassignment, every replica is in sync, exactly the wanted
-  brokers are registered, and the operator says that all is done;
+  brokers are registered, and the operator says that all is done (the rate of a broker that left
+  while it was away is taken off when its id is used again, for only it can be told);
 - the loads of the brokers are within one replica and one preferred leader of each other, or, after
   an undo, every list is what it was;
 - no volume claim that was ever there is gone.

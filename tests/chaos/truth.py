@@ -48,6 +48,12 @@ class Truth:
 
     def unrest(self, brokers: int) -> list[str]:
         """Return what keeps this from being a settled cluster of brokers 0, 1, ..., in words."""
+        # A broker that left while it was away could not be told: that is done when it is back.
+        here = {str(broker) for broker in self.brokers}
+        split = [(words, *words.split()[:2]) for words in self.throttles]
+        throttled = [
+            w for w, kind, of in split if kind == "topic" or not of.isdigit() or of in here
+        ]
         behind = [p for p, its in self.replicas.items() if set(its) != set(self.in_sync.get(p, []))]
         found = {
             f"registered are {self.brokers}": self.brokers != list(range(brokers)),
@@ -55,7 +61,7 @@ class Truth:
             f"not in sync: {behind}": behind,
             f"moving: {self.moving}": self.moving,
             f"pending: {self.pending}": self.pending,
-            f"throttled: {self.throttles}": self.throttles,
+            f"throttled: {throttled}": throttled,
         }
         return [words for words, there in found.items() if there]
 

@@ -180,7 +180,7 @@ class Environment:
         )
         if check and done.returncode:
             words = " ".join(command[1:])
-            raise AssertionError(f"{command[0]} {words}: {done.stderr or done.stdout}")
+            raise AssertionError(f"{command[0]} {words}: {done.stderr}{done.stdout}")
         return done
 
 

@@ -105,6 +105,12 @@ def test_each_unrest_is_told() -> None:
         ({"throttles": ["broker 1 x"]}, "throttled: ['broker 1 x']"),
     ):
         assert replace(SETTLED, **change).unrest(3) == [words]
+    for throttle in ("broker <default> x", "topic 3 x"):
+        assert replace(SETTLED, throttles=[throttle]).unrest(3) == [f"throttled: ['{throttle}']"]
+
+
+def test_a_throttle_of_a_broker_that_is_gone_holds_nothing_back() -> None:
+    assert replace(SETTLED, throttles=["broker 3 x"]).unrest(3) == []
 
 
 def test_a_foreign_move_keeps_every_load() -> None:
