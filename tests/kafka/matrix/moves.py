@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.records import Records
 
@@ -29,6 +30,22 @@ NOT_READY = ("False", "BrokersNotReady")
 SUBMISSIONS = ("create /admin/reassign_partitions", "AlterPartitionReassignments")
 """How the operator's writes are called by which it moves partitions."""
 _numbers = count(1)
+
+
+def writes(world: LiveWorld) -> list[str]:
+    """Every write at any port that is more than a report."""
+    calls = [f"{c.verb} {c.kind}" for c in world.kube.writes if c.verb != "apply_status"]
+    return [*calls, *world.clients.writes]
+
+
+@asynccontextmanager
+async def tool(cluster: KafkaCluster) -> AsyncIterator[KafkaBrokerAdmin]:
+    """Yield an Admin API client that is not the operator's."""
+    admin = KafkaBrokerAdmin(cluster.bootstrap.split(","), on_write=lambda _operation: None)
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 class Move:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from broker_operator.api.reassignment import Cause, State
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
-from tests.kafka.matrix.moves import FAST, JOINING, ROWS, Move, moving
+from tests.kafka.matrix.moves import FAST, JOINING, ROWS, Move, moving, tool, writes
 from tests.kafka.matrix.records import Records
 from tests.kafka.processes import wait_until
 from tests.unit.reconcile.world import NAMESPACE, host
@@ -39,12 +38,6 @@ def racked_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCl
 def change(world: LiveWorld, name: str, **spec: Any) -> None:
     """Change the spec of a Reassignment, as its user does."""
     world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body["spec"].update(spec))
-
-
-def writes(world: LiveWorld) -> list[str]:
-    """Every write at any port that is more than a report."""
-    calls = [f"{c.verb} {c.kind}" for c in world.kube.writes if c.verb != "apply_status"]
-    return [*calls, *world.clients.writes]
 
 
 def rests(world: LiveWorld) -> bool:
@@ -167,11 +160,8 @@ async def test_a_broken_promise_stops_a_move_until_it_holds_again(
 
 async def crowd(cluster: KafkaCluster, move: Move, number: int, replicas: list[int]) -> None:
     """Move one partition with a tool that is not the operator's; return when it is there."""
-    admin = KafkaBrokerAdmin(cluster.bootstrap.split(","), on_write=lambda _operation: None)
-    try:
+    async with tool(cluster) as admin:
         await admin.reassign({move.topic: {number: tuple(replicas)}})
-    finally:
-        await admin.close()
     wait_until(
         lambda: move.replicas(number) == replicas and number not in move.flying(), "it is there"
     )

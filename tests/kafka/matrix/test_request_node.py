@@ -19,6 +19,7 @@ from kazoo.client import KazooClient
 
 from broker_operator.core.stuck import DEAD_END_SECONDS, UNHEARD_SECONDS
 from tests.kafka.harness import LiveWorld
+from tests.kafka.matrix.moves import writes
 from tests.kafka.nodes import REQUEST, deafen
 from tests.kafka.processes import wait_until
 
@@ -397,12 +398,6 @@ async def test_a_migration_that_begins_in_mid_move_stops_every_write(
         world.view.nodes.delete("/migration")
         await world.settle()
         world.assert_at_rest(0, 1, 2, 3)
-
-
-def writes(world: LiveWorld) -> list[str]:
-    """Every write at any port that is more than a report."""
-    calls = [f"{c.verb} {c.kind}" for c in world.kube.writes if c.verb != "apply_status"]
-    return [*calls, *world.clients.writes]
 
 
 @pytest.mark.parametrize("where", ["nowhere", "elsewhere", "here"])

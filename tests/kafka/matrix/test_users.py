@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewPartitions, ResourceType
 
-from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from tests.kafka.cluster import CALL_DEADLINE
-from tests.kafka.matrix.moves import JOINING, ROWS, moving
+from tests.kafka.matrix.moves import JOINING, ROWS, moving, tool
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator
 
     from tests.kafka.cluster import KafkaCluster
 
 DOOMED = "payments"
 FOREIGN_RATE = "3000000"
 LEADER_RATE = "leader.replication.throttled.rate"
-
-
-@asynccontextmanager
-async def tool(cluster: KafkaCluster) -> AsyncIterator[KafkaBrokerAdmin]:
-    """Yield an Admin API client that is not the operator's."""
-    admin = KafkaBrokerAdmin(cluster.bootstrap.split(","), on_write=lambda _operation: None)
-    yield admin
-    await admin.close()
 
 
 async def test_a_topic_is_deleted(live_brokers: KafkaCluster, rng: random.Random) -> None:
