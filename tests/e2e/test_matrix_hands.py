@@ -27,6 +27,8 @@ SLOW = {"throttle": "300Ki", "maxMovesPerBroker": 2}
 """So that a move outlasts what is done to it."""
 FROZEN_SECONDS = 60.0
 OUTAGE_SECONDS = 30.0
+GRACE_SECONDS = 180.0
+"""`terminationGracePeriodSeconds` of a broker's pod."""
 SOON = 120.0
 """Seconds in which what was spoiled is put right, on a busy machine."""
 
@@ -220,7 +222,8 @@ def delete_set_and_pods(brokers: Brokers) -> None:
     )
     brokers.until("a new StatefulSet", lambda: remade(brokers, uid), SOON)
     assert brokers.replicas() == 4, "broker 3 holds data still"
-    returned(brokers)
+    # Without a controller to ask, a broker's own shutdown may take its pod's whole grace period.
+    returned(brokers, GRACE_SECONDS + READY_SECONDS)
 
 
 def delete_claim(brokers: Brokers) -> str:
@@ -295,11 +298,11 @@ def all_ready(brokers: Brokers) -> bool:
     return bool(status.get("replicas") == 4 == status.get("readyReplicas"))
 
 
-def returned(brokers: Brokers) -> None:
+def returned(brokers: Brokers, seconds: float = READY_SECONDS) -> None:
     """Wait until somebody is missed, then until all four are back."""
 
     def missed() -> bool:
         return bool(brokers.status().get("readyReplicas", 4) < 4)
 
     brokers.until("a broker to be missed", missed, SOON)
-    brokers.until("all brokers to be back", lambda: all_ready(brokers), READY_SECONDS)
+    brokers.until("all brokers to be back", lambda: all_ready(brokers), seconds)

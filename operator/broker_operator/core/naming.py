@@ -16,6 +16,7 @@ MANAGED_BY = "broker-operator"
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
 CONFIG_HASH_ANNOTATION = f"{GROUP}/config-hash"
 EMPTY_ANNOTATION = f"{GROUP}/proved-empty"
+AWAITED_ANNOTATION = f"{GROUP}/awaited-pods"
 RACK_LABEL = f"{GROUP}/rack"
 
 RACK_ID_STEP = MAX_BROKERS_PER_RACK

@@ -406,6 +406,15 @@ def test_what_is_proved_empty_is_named_and_restarts_nobody() -> None:
     assert not in_sync(plain, body), "the annotation is taken away again"
 
 
+def test_what_is_awaited_is_named_and_restarts_nobody() -> None:
+    slot = Slot("demo-broker", None, 0, 1)
+    plain = stateful_set(cluster(1), slot, 3, image="i", domain="d")
+    body = stateful_set(cluster(1), slot, 3, image="i", domain="d", awaited="2 for 20 s")
+    assert body["metadata"]["annotations"][naming.AWAITED_ANNOTATION] == "2 for 20 s"
+    assert naming.AWAITED_ANNOTATION not in plain["metadata"]["annotations"]
+    assert body["spec"] == plain["spec"]
+
+
 def test_the_claim_s_name_is_the_one_that_the_stateful_set_makes() -> None:
     slot = Slot("demo-broker", None, 0, 1)
     body = stateful_set(cluster(1), slot, 1, image="i", domain="d")

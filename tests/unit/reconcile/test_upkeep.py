@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.api.reassignment import SWEEP_FINALIZER
+from broker_operator.core import naming
 from broker_operator.ports import RejectedError, TransientError
 from tests.unit.reconcile.world import (
     CONNECT,
@@ -213,9 +214,23 @@ async def test_a_pod_that_is_never_made_is_said_to_be_so() -> None:
     await world.settle()
     assert world.condition("Stalled") == ("True", "BrokersNotReady")
     assert "has not made pod demo-broker-3" in world.message("Stalled")
+    before = awaited(world)
+    assert str(before).startswith("3 for ")
+    world.clock.seconds += 20
+    await world.settle()
+    assert str(awaited(world)).startswith("3 for ")
+    assert awaited(world) != before, "Kubernetes is made to try again"
     world.refused.clear()
     await world.settle()
     world.assert_at_rest(0, 1, 2, 3)
+    assert awaited(world) is None
+
+
+def awaited(world: World) -> str | None:
+    """Return the pods that the StatefulSet is said to owe."""
+    (stateful_set,) = world.kube.all("StatefulSet")
+    note: str | None = stateful_set["metadata"]["annotations"].get(naming.AWAITED_ANNOTATION)
+    return note
 
 
 async def test_history_keeps_the_newest() -> None:

@@ -31,6 +31,7 @@ def stateful_set(
     domain: str,
     going: bool = False,
     empty: Iterable[BrokerId] = (),
+    awaited: str = "",
 ) -> KubeObject:
     """Render a rack's StatefulSet with `replicas` brokers.
 
@@ -48,6 +49,7 @@ def stateful_set(
         domain: DNS domain of the Kubernetes cluster.
         going: Pods beyond `replicas` are there still, of brokers that were proved empty.
         empty: Leaving brokers that are being proved empty.
+        awaited: Which pods the set owes, and for how long; any change of it makes Kubernetes try.
     """
     delete = going and cluster.spec.storage.when_scaled_down is WhenScaledDown.DELETE
     content = {
@@ -67,7 +69,8 @@ def stateful_set(
         }
     }
     ids = ",".join(map(str, sorted(empty)))
-    annotations = {naming.EMPTY_ANNOTATION: ids} if ids else None
+    notes = {naming.EMPTY_ANNOTATION: ids, naming.AWAITED_ANNOTATION: awaited}
+    annotations = {key: value for key, value in notes.items() if value}
     return child(cluster, "apps/v1", "StatefulSet", slot.name, content, annotations=annotations)
 
 

@@ -15,7 +15,7 @@ from broker_operator.reconcile.steps import objects, unreachable
 
 if TYPE_CHECKING:
     from broker_operator.core.layout import Slot
-    from broker_operator.core.model import KubeObject
+    from broker_operator.core.model import BrokerId, KubeObject
     from broker_operator.reconcile.scope import Scope
 
 
@@ -48,6 +48,7 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
         domain=scope.settings.cluster_domain,
         going=going and (proved or policy == "Delete"),
         empty=scope.memory.proofs.keys() & kept,
+        awaited=_awaited(scope, slot),
     )
     if found:
         body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
@@ -127,6 +128,32 @@ async def wait(scope: Scope) -> Outcome:
     return Blocked("BrokersNotReady", message, stalled=bool(problems), seconds=3.0)
 
 
+def _awaited(scope: Scope, slot: Slot) -> str:
+    """Say which pods a StatefulSet owes, in other words every `UNMADE_SECONDS`: it tries again.
+
+    Its controller tries less and less often, down to every 17 minutes (5 ms, doubled with each
+    failure), and nothing tells it that the cause is gone. Above all, a set that was deleted with
+    its pods and made anew fails for as long as the old pods end, and is not told of their end:
+    they were another set's (`deletePod` of Kubernetes' StatefulSet controller). Every change of
+    the set makes it try at once.
+    """
+    late = {b: since for b, since in _late(scope).items() if slot.owns(b)}
+    if not late:
+        return ""
+    rounds = (scope.clock.monotonic() - min(late.values())) // UNMADE_SECONDS
+    return f"{','.join(map(str, sorted(late)))} for {rounds * UNMADE_SECONDS:.0f} s"
+
+
+def _late(scope: Scope) -> dict[BrokerId, float]:
+    """Return the brokers that are without a pod for too long, and since when."""
+    now, pods = scope.clock.monotonic(), scope.facts.pods
+    return {
+        b: since
+        for b, since in scope.memory.unmade.items()
+        if b not in pods and now - since >= UNMADE_SECONDS
+    }
+
+
 def _unmade(scope: Scope) -> list[str]:
     """Say which StatefulSets fail to make a pod: a quota, a policy or a priority class forbids it.
 
@@ -135,7 +162,7 @@ def _unmade(scope: Scope) -> list[str]:
     memory, now = scope.memory, scope.clock.monotonic()
     missing = scope.diagnosis.existing - scope.facts.pods.keys()
     memory.unmade = {b: memory.unmade.get(b, now) for b in missing}
-    late = sorted(b for b, since in memory.unmade.items() if now - since >= UNMADE_SECONDS)
+    late = sorted(_late(scope))
     owners = {b: slot.name for slot in scope.diagnosis.slots for b in late if slot.owns(b)}
     return [
         f"StatefulSet {owner} has not made pod {owner}-{b}; see kubectl describe sts {owner}"
