@@ -17,10 +17,10 @@ CLEANER_SHARE, CLEANER_BYTES = 8, 128 * 1024**2
 """Log cleaner's buffer: Kafka's default, and the share of the heap that it may be at most. It is
 taken when the broker starts (LogCleaner), which a heap of less than 192 MiB would not survive."""
 
-RESPONSE_BYTES, QUOTA_SECONDS = 1024**2, 4
+RESPONSE_BYTES, QUOTA_SECONDS, LOOK_MILLISECONDS = 1024**2, 2, 50
 """A replica that is about to catch up holds back those who write to its partition while the quota
-is exceeded, so what exceeds it is kept small and soon forgotten: ADR 7. Kafka's own are 10 MiB and
-11 seconds."""
+is exceeded, so what exceeds it is kept small, soon forgotten, and looked at again soon: ADR 7.
+Kafka's own are 10 MiB, 11 seconds, and 500 (wait) and 1,000 (backoff) milliseconds."""
 
 
 def broker_properties(cluster: BrokerCluster) -> str:
@@ -35,7 +35,9 @@ def broker_properties(cluster: BrokerCluster) -> str:
         ),
         "min.insync.replicas": str(in_sync),
         "offsets.topic.replication.factor": str(factor),
+        "replica.fetch.backoff.ms": str(LOOK_MILLISECONDS),
         "replica.fetch.response.max.bytes": str(RESPONSE_BYTES),
+        "replica.fetch.wait.max.ms": str(LOOK_MILLISECONDS),
         "replication.quota.window.num": str(QUOTA_SECONDS),
         "transaction.state.log.replication.factor": str(factor),
         "transaction.state.log.min.isr": str(in_sync),
