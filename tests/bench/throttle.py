@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "broker-operator-bench"
 FIXED, ADAPTIVE = "50Mi", "Adaptive"
-TOPICS, PARTITIONS = 6, 20
+TOPICS, PARTITIONS = 6, 4
+"""A move has a price of its own, whatever its size, so partitions must not be all too small."""
 OLD = 3
 """Brokers that hold everything at first. Replicas that are added are on the fourth alone."""
 MOST_TIMES = 1.5

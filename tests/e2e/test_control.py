@@ -107,7 +107,7 @@ def test_an_evacuation_is_paused_resumed_and_undone_under_traffic(
 
         brokers.until("some moves", moving, READY_SECONDS)
         assert look(brokers, "next")["queuePosition"] == 1
-        brokers.env.kubectl("delete", "ra", "next", "impossible", "-n", brokers.namespace)
+        brokers.env.kubectl("delete", "ra", "impossible", "-n", brokers.namespace)
         change(brokers, "empty-3", paused=True)
         wait_for(brokers, "empty-3", "Paused")
         assert brokers.throttles() == ""
@@ -116,6 +116,7 @@ def test_an_evacuation_is_paused_resumed_and_undone_under_traffic(
         assert half != before
         change(brokers, "empty-3", undo=True, paused=False)
         wait_for(brokers, "empty-3", "Undone")
+        wait_for(brokers, "next", "Succeeded")
     finally:
         brokers.patch({"reassignment": USUAL})
     brokers.ready(4, MOVE_SECONDS)

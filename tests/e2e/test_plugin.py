@@ -95,8 +95,11 @@ def test_a_scaling_is_looked_at_approved_paused_watched_and_undone(
         after = traffic.describe(assignment=True)["assignment"]
         assert {topic: after[topic] for topic in before} == before
         assert spread(traffic).get(3, 0) == 0
+        stays = "broker 3 is ready and asked for by the spec, so it stays"
+        assert stays in plugin.says("explain", cluster, "--broker", "3")
     finally:
         brokers.patch({"paused": False, "reassignment": USUAL | {"approval": "Automatic"}})
     brokers.scale(3)
     brokers.ready(3, MOVE_SECONDS)
     assert "nothing moves, nothing waits" in plugin.says("watch", cluster, *TIMEOUT)
+    assert "broker 3 is gone, or never was" in plugin.says("explain", cluster, "--broker", "3")

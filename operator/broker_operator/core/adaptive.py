@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 RUNG = 2**0.5
 """A rung's ratio to the one below: two of them are one half."""
-LATENCY_TIMES, LATENCY_SLACK = 1.5, 0.005
+LATENCY_TIMES, LATENCY_SLACK, MEAN_SLACK = 1.5, 0.005, 0.001
 """Latency may rise to this multiple of what it was before, or by so many seconds if that is more:
-a percentile of a few milliseconds leaps by itself."""
+a percentile of a few milliseconds leaps by itself. A mean hardly does: it is a millisecond higher
+where one request in a hundred waits for a tenth of a second."""
 RISE_TIMES = 1.1
 """A percentile that is this multiple of the one before has risen; by less it just wavers."""
 IDLE_LEAST, IDLE_ENOUGH = 0.3, 0.5
@@ -113,9 +114,9 @@ def kind_of(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def latency_limit(before: float) -> float:
+def latency_limit(before: float, slack: float = LATENCY_SLACK) -> float:
     """Return the seconds up to which a latency is as good as it was before."""
-    return max(before * LATENCY_TIMES, before + LATENCY_SLACK)
+    return max(before * LATENCY_TIMES, before + slack)
 
 
 def figures(health: Health, level: Level) -> str:
@@ -183,7 +184,7 @@ def _busy(health: Health, level: Level, course: Course, *, rising: bool) -> str:
     A high percentile that does not rise may be a memory. It counts once it has lasted for longer
     than Kafka remembers; until then, the mean of what was just answered tells.
     """
-    mean = _above(health.mean, level.mean)
+    mean = _above(health.mean, level.mean, MEAN_SLACK)
     lasting = course.high is not None and health.seconds - course.high >= FORGET_SECONDS
     high = rising or lasting
     idle = health.handlers_idle is not None and health.handlers_idle < IDLE_LEAST
@@ -275,8 +276,8 @@ def _known(*values: float | None) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _above(now: float | None, before: float | None) -> bool:
-    return now is not None and before is not None and now > latency_limit(before)
+def _above(now: float | None, before: float | None, slack: float = LATENCY_SLACK) -> bool:
+    return now is not None and before is not None and now > latency_limit(before, slack)
 
 
 def _ms(seconds: float) -> str:

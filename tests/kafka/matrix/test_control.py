@@ -13,7 +13,7 @@ from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import FAST, JOINING, ROWS, Move, moving, tool, writes
 from tests.kafka.matrix.records import Records
 from tests.kafka.processes import wait_until
-from tests.unit.reconcile.world import NAMESPACE, host
+from tests.unit.reconcile.world import NAME, NAMESPACE, host
 
 if TYPE_CHECKING:
     import random
@@ -71,6 +71,50 @@ async def test_what_has_moved_goes_back_to_the_very_lists(
         assert world.view.assignment() == {(move.topic, n): list(row) for n, row in ROWS.items()}
         leaders = {number: world.view.leader(move.topic, number) for number in ROWS}
         assert leaders == {number: row[0] for number, row in ROWS.items()}
+        move.records.verify()
+
+
+async def test_the_throttle_is_for_what_moves_and_for_nothing_else(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, unchecked="stays") as move:
+        world = move.world
+        plan = world.memory.plans.plan
+        assert plan is not None
+        expected: dict[str, dict[str, set[str]]] = {}
+        for topic, partitions in plan.target.items():
+            for number, after in partitions.items():
+                before = plan.origin[topic][number]
+                sides = {"follower": set(after) - set(before), "leader": set(before)}
+                for side, brokers in sides.items() if sides["follower"] else ():
+                    key = f"{side}.replication.throttled.replicas"
+                    named = {f"{number}:{broker}" for broker in brokers}
+                    expected.setdefault(f"topics/{topic}", {}).setdefault(key, set()).update(named)
+        shown = world.view.throttles()
+        rated = {name for name in shown if name.startswith("brokers/")}
+        assert rated == {f"brokers/{broker}" for broker in (0, 1, 2, JOINING)}
+        assert expected == {
+            name: {key: set(value.split(",")) for key, value in lists.items()}
+            for name, lists in shown.items()
+            if name not in rated
+        }
+        await move.end()
+
+
+async def test_the_throttle_goes_with_a_cluster_that_is_deleted(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng) as move:
+        world = move.world
+        assert move.flying()
+        assert world.view.throttles()
+        await world.reconciler.finalize(NAMESPACE, NAME)
+        assert not world.view.throttles()
+        assert world.reassignments()[-1].throttle is None
+        await world.reconciler.release(NAMESPACE, NAME)
+        assert not any(reassignment.finalizers for reassignment in world.reassignments())
+        assert "ThrottleLeft" not in world.recorder.reasons()
+        wait_until(lambda: not world.view.in_flight(), "what was submitted lands by itself")
         move.records.verify()
 
 
