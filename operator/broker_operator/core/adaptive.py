@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 RUNG = 2**0.5
 """A rung's ratio to the one below: two of them are one half."""
-LATENCY_TIMES, LATENCY_SLACK, MEAN_SLACK = 1.5, 0.005, 0.001
+LATENCY_TIMES, LATENCY_SLACK, MEAN_SLACK = 1.5, 0.005, 0.0025
 """Latency may rise to this multiple of what it was before, or by so many seconds if that is more:
-a percentile of a few milliseconds leaps by itself. A mean hardly does: it is a millisecond higher
-where one request in a hundred waits for a tenth of a second."""
+a percentile of a few milliseconds leaps by itself, a mean less. One request in forty that waits for
+a tenth of a second is 2.5 milliseconds of the mean; each start and end of a move costs some."""
 RISE_TIMES = 1.1
 """A percentile that is this multiple of the one before has risen; by less it just wavers."""
 IDLE_LEAST, IDLE_ENOUGH = 0.3, 0.5
