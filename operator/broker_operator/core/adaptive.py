@@ -32,8 +32,9 @@ IDLE_LEAST, IDLE_ENOUGH = 0.3, 0.5
 """Idle share of request handlers below which the rate is halved, and below which it stays."""
 BINDING = 0.7
 """Share of a rate from which on it, and nothing else, holds the moves back."""
-CLIMB_SECONDS, STEADY_SECONDS = 4.0, 20.0
-"""So long all must be well before the rate rises: at first, and once it has been lowered."""
+CLIMB_SECONDS, STEADY_SECONDS, USUAL = 4.0, 20.0, 50 * 1024**2
+"""So long all must be well before the rate rises: up to `USUAL`, which is the default of a throttle
+that looks at nothing, and then, or once it has been lowered."""
 SETTLE_SECONDS = 12.0
 """Kafka averages the throttled rate over 11 seconds: before that, a lower one shows no effect."""
 FORGET_SECONDS = 180.0
@@ -229,7 +230,8 @@ def _rise(
     if course.barred is not None and above[0] >= course.barred and now < course.until:
         barred = format_bytes(course.barred)
         return _keep(rate, course, f"kept, for more was too much: {barred}/s; {told}")
-    if now - course.calm < (STEADY_SECONDS if course.steady else CLIMB_SECONDS):
+    quick = above[0] <= USUAL and not course.steady
+    if now - course.calm < (CLIMB_SECONDS if quick else STEADY_SECONDS):
         return Decision(rate, "", course)
     kind = f"raised to {format_bytes(above[0])}/s"
     course = replace(course, calm=now, binding=False, hint=kind)
