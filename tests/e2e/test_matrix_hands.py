@@ -27,8 +27,10 @@ SLOW = {"throttle": "300Ki", "maxMovesPerBroker": 2}
 """So that a move outlasts what is done to it."""
 FROZEN_SECONDS = 60.0
 OUTAGE_SECONDS = 30.0
-GRACE_SECONDS = 180.0
+GRACE_SECONDS = 60.0
 """`terminationGracePeriodSeconds` of a broker's pod."""
+ASKED_AGAIN_SECONDS = 60.0
+"""Kubernetes is made to try again 20, 40 and 80 s after a pod was first missed."""
 SOON = 120.0
 """Seconds in which what was spoiled is put right, on a busy machine."""
 
@@ -216,14 +218,17 @@ def lower(brokers: Brokers) -> None:
 
 def delete_set_and_pods(brokers: Brokers) -> None:
     """Delete the StatefulSet with its pods in mid-drain: all come back, the leaving one, too."""
-    uid = live(brokers)["metadata"]["uid"]
+    uid, before = live(brokers)["metadata"]["uid"], set(pods(brokers).values())
     mischief.delete_stateful_set(
         brokers.env, brokers.namespace, stateful_set(brokers), orphan=False
     )
     brokers.until("a new StatefulSet", lambda: remade(brokers, uid), SOON)
     assert brokers.replicas() == 4, "broker 3 holds data still"
     # Without a controller to ask, a broker's own shutdown may take its pod's whole grace period.
-    returned(brokers, GRACE_SECONDS + READY_SECONDS)
+    ended = GRACE_SECONDS + SOON
+    brokers.until("the old pods' end", lambda: before.isdisjoint(pods(brokers).values()), ended)
+    brokers.until("new pods", lambda: len(pods(brokers)) == 4, ASKED_AGAIN_SECONDS)
+    brokers.until("all brokers to be back", lambda: all_ready(brokers), READY_SECONDS)
 
 
 def delete_claim(brokers: Brokers) -> str:
@@ -298,11 +303,11 @@ def all_ready(brokers: Brokers) -> bool:
     return bool(status.get("replicas") == 4 == status.get("readyReplicas"))
 
 
-def returned(brokers: Brokers, seconds: float = READY_SECONDS) -> None:
+def returned(brokers: Brokers) -> None:
     """Wait until somebody is missed, then until all four are back."""
 
     def missed() -> bool:
         return bool(brokers.status().get("readyReplicas", 4) < 4)
 
     brokers.until("a broker to be missed", missed, SOON)
-    brokers.until("all brokers to be back", lambda: all_ready(brokers), seconds)
+    brokers.until("all brokers to be back", lambda: all_ready(brokers), READY_SECONDS)

@@ -135,6 +135,7 @@ class LiveWorld:
         self.before_pass: Callable[[], object] = lambda: None
         self.reconciler = self.new_reconciler()
         self._sizes: dict[str, int] = {}
+        self._shown: dict[str, dict[str, Any]] = {}
         self.kube.after = self.watch_lowering
         zookeeper = {"connect": connect or cluster.connect}
         self.kube.put(cluster_body(replicas, **({"zookeeper": zookeeper} | spec)))
@@ -194,6 +195,7 @@ class LiveWorld:
         self.pods.sync()
         result = await self.reconciler.run(NAMESPACE, NAME, self.memory)
         self.results.append(result)
+        self._watch_progress()
         self.pods.sync()
         await asyncio.sleep(PAUSE)
         return result
@@ -238,6 +240,21 @@ class LiveWorld:
         """Say where the operator is, for messages of failed tests."""
         conditions = {c["type"]: (c["status"], c["message"]) for c in self.conditions()}
         return f"conditions {conditions}; {self.results[-1:]}; {self.recorder.told[-5:]}"
+
+    def _watch_progress(self) -> None:
+        """Hold each Reassignment to it that what it shows of a plan never falls without a reason.
+
+        A hundred percent may turn out not to be all. A status that was wiped is a new one.
+        """
+        for reassignment in self.reassignments():
+            status = reassignment.status
+            shown = {"startedAt": status.get("startedAt"), **(status.get("progress") or {})}
+            before, self._shown[reassignment.name] = self._shown.get(reassignment.name, {}), shown
+            if all(shown.get(key) == before.get(key) for key in ("startedAt", "plan")):
+                least = before | {"percent": min(before.get("percent", 0), 99)}
+                figures = ("movesDone", "bytesDone", "percent")
+                held = all(shown.get(key, 0) >= least.get(key, 0) for key in figures)
+                assert held or shown.get("note"), (reassignment.name, before, shown)
 
     def watch_lowering(self, call: Call) -> None:
         """Hold every lowering of a StatefulSet to promise 2, at the very moment it happens."""

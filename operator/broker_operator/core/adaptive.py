@@ -36,7 +36,8 @@ CLIMB_SECONDS, STEADY_SECONDS, USUAL = 4.0, 20.0, 50 * 1024**2
 """So long all must be well before the rate rises: up to `USUAL`, which is the default of a throttle
 that looks at nothing, and then, or once it has been lowered."""
 SETTLE_SECONDS = 12.0
-"""Kafka averages the throttled rate over 11 seconds: before that, a lower one shows no effect."""
+"""Kafka averages the throttled rate over 11 seconds, unless told otherwise (ADR 7): before that, a
+lower one shows no effect."""
 FORGET_SECONDS = 180.0
 """So long Kafka's 99th percentile may go on about what is past."""
 BAR_SECONDS, BAR_MOST_SECONDS = 120.0, 1800.0

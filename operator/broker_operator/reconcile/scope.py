@@ -95,6 +95,7 @@ class Memory:
         proofs: Leaving broker -> monotonic time at which it was first seen empty.
         strays: Leaving broker -> monotonic time at which only stray logs were first seen on it.
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
+        awaited: StatefulSet -> what it is said to owe, and since which monotonic time.
         away: Broker that is wanted, or moved to -> monotonic time since which it is gone.
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
@@ -111,6 +112,7 @@ class Memory:
     proofs: dict[BrokerId, float] = field(default_factory=dict)
     strays: dict[BrokerId, float] = field(default_factory=dict)
     unmade: dict[BrokerId, float] = field(default_factory=dict)
+    awaited: dict[str, tuple[str, float]] = field(default_factory=dict)
     away: dict[BrokerId, float] = field(default_factory=dict)
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None

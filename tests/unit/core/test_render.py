@@ -409,8 +409,8 @@ def test_what_is_proved_empty_is_named_and_restarts_nobody() -> None:
 def test_what_is_awaited_is_named_and_restarts_nobody() -> None:
     slot = Slot("demo-broker", None, 0, 1)
     plain = stateful_set(cluster(1), slot, 3, image="i", domain="d")
-    body = stateful_set(cluster(1), slot, 3, image="i", domain="d", awaited="2 for 20 s")
-    assert body["metadata"]["annotations"][naming.AWAITED_ANNOTATION] == "2 for 20 s"
+    body = stateful_set(cluster(1), slot, 3, image="i", domain="d", awaited="2, try 1")
+    assert body["metadata"]["annotations"][naming.AWAITED_ANNOTATION] == "2, try 1"
     assert naming.AWAITED_ANNOTATION not in plain["metadata"]["annotations"]
     assert body["spec"] == plain["spec"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from broker_operator.api.reassignment import SWEEP_FINALIZER
 from broker_operator.core import naming
 from broker_operator.ports import RejectedError, TransientError
+from broker_operator.reconcile.scope import Memory
 from tests.unit.reconcile.world import (
     CONNECT,
     NAME,
@@ -214,16 +216,51 @@ async def test_a_pod_that_is_never_made_is_said_to_be_so() -> None:
     await world.settle()
     assert world.condition("Stalled") == ("True", "BrokersNotReady")
     assert "has not made pod demo-broker-3" in world.message("Stalled")
-    before = awaited(world)
-    assert str(before).startswith("3 for ")
-    world.clock.seconds += 20
-    await world.settle()
-    assert str(awaited(world)).startswith("3 for ")
-    assert awaited(world) != before, "Kubernetes is made to try again"
+    told: dict[str | None, float] = {}
+    while len(told) < 5:
+        told.setdefault(awaited(world), world.clock.seconds)
+        world.clock.seconds += 1
+        await world.one_pass()
+    assert list(told) == [f"3, try {number}" for number in range(1, 6)]
+    times = list(told.values())
+    waits = [later - earlier for earlier, later in pairwise(times)][1:]
+    assert waits == [pytest.approx(40, abs=5), pytest.approx(80, abs=5), pytest.approx(160, abs=5)]
     world.refused.clear()
     await world.settle()
     world.assert_at_rest(0, 1, 2, 3)
     assert awaited(world) is None
+
+
+@pytest.mark.parametrize("apart", [0, 10, 130])
+async def test_two_processes_do_not_write_against_each_other_about_a_pod(apart: int) -> None:
+    world = await filled_world(3)
+    world.refused.add(3)
+    world.scale(4)
+    memories = [world.memory, Memory()]
+    for step in range(300):
+        world.clock.seconds += 1
+        for memory in memories[: 1 if step < apart else 2]:
+            await world.reconciler.run(NAMESPACE, NAME, memory)
+    writes = [call for call in world.kube.writes if call.kind == "StatefulSet"]
+    assert len(writes) <= 7, "the first two, and tries after 20, 40, 80 and 160 s"
+    assert awaited(world) == "3, try 4"
+
+
+async def test_a_pod_that_is_not_wanted_any_more_is_not_awaited() -> None:
+    world = await filled_world(3)
+    world.refused.add(3)
+    world.scale(4)
+    await world.settle()
+    world.clock.seconds += 20
+    await world.settle()
+    assert awaited(world)
+    world.scale(3)
+    await world.settle()
+    assert awaited(world) is None
+    world.forget_writes()
+    world.clock.seconds += 60
+    await world.settle()
+    assert not [call for call in world.kube.writes if call.kind == "StatefulSet"]
 
 
 def awaited(world: World) -> str | None:

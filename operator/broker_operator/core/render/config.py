@@ -17,7 +17,7 @@ CLEANER_SHARE, CLEANER_BYTES = 8, 128 * 1024**2
 """Log cleaner's buffer: Kafka's default, and the share of the heap that it may be at most. It is
 taken when the broker starts (LogCleaner), which a heap of less than 192 MiB would not survive."""
 
-RESPONSE_BYTES, QUOTA_SECONDS, LOOK_MILLISECONDS = 1024**2, 2, 20
+RESPONSE_BYTES, QUOTA_SECONDS, LOOK_MILLISECONDS = 1024**2, 2, 100
 """A replica that is about to catch up holds back those who write to its partition while the quota
 is exceeded, so what exceeds it is kept small, soon forgotten, and looked at again soon: ADR 7.
 Kafka's own are 10 MiB, 11 seconds, and 500 (wait) and 1,000 (backoff) milliseconds."""

@@ -49,7 +49,7 @@ def stateful_set(
         domain: DNS domain of the Kubernetes cluster.
         going: Pods beyond `replicas` are there still, of brokers that were proved empty.
         empty: Leaving brokers that are being proved empty.
-        awaited: Which pods the set owes, and for how long; any change of it makes Kubernetes try.
+        awaited: Which pods the set owes, and which try it is; a change of it makes Kubernetes try.
     """
     delete = going and cluster.spec.storage.when_scaled_down is WhenScaledDown.DELETE
     content = {

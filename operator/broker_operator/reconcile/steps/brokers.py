@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker_operator.core import naming
 from broker_operator.core.model import Unknown
 from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
 
 
-UNMADE_SECONDS = 20.0
-"""A pod that does not exist after this long is not just late."""
+UNMADE_SECONDS, MOST_TIMES = 20.0, 16
+"""A pod that does not exist after this long is not just late. So long, and then twice as long each
+time, up to so many times, passes before Kubernetes is made to try again."""
 
 
 def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> KubeObject:
@@ -48,7 +50,7 @@ def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> 
         domain=scope.settings.cluster_domain,
         going=going and (proved or policy == "Delete"),
         empty=scope.memory.proofs.keys() & kept,
-        awaited=_awaited(scope, slot),
+        awaited=_awaited(scope, slot, kept),
     )
     if found:
         body["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
@@ -128,30 +130,43 @@ async def wait(scope: Scope) -> Outcome:
     return Blocked("BrokersNotReady", message, stalled=bool(problems), seconds=3.0)
 
 
-def _awaited(scope: Scope, slot: Slot) -> str:
-    """Say which pods a StatefulSet owes, in other words every `UNMADE_SECONDS`: it tries again.
+def _awaited(scope: Scope, slot: Slot, kept: range) -> str:
+    """Say which pods a StatefulSet owes, and which try it is; in other words, it tries again.
 
     Its controller tries less and less often, down to every 17 minutes (5 ms, doubled with each
     failure), and nothing tells it that the cause is gone. Above all, a set that was deleted with
     its pods and made anew fails for as long as the old pods end, and is not told of their end:
     they were another set's (`deletePod` of Kubernetes' StatefulSet controller). Every change of
     the set makes it try at once.
+
+    What is written is left alone until this process has seen it for its time, by its own clock: two
+    processes never write against each other.
     """
-    late = {b: since for b, since in _late(scope).items() if slot.owns(b)}
-    if not late:
+    found = scope.facts.children.get(("StatefulSet", slot.name), {})
+    notes = found.get("metadata", {}).get("annotations") or {}
+    shown = str(notes.get(naming.AWAITED_ANNOTATION, ""))
+    ids, _, number = shown.partition(", try ")
+    tries = int(number) if number.isdecimal() else 0
+    named = {int(broker) for broker in ids.split(",") if broker.isdecimal()}
+    now, missing = scope.clock.monotonic(), {*kept} - scope.facts.pods.keys()
+    owed = missing & (named | _late(scope))
+    if not owed:
+        scope.memory.awaited.pop(slot.name, None)
         return ""
-    rounds = (scope.clock.monotonic() - min(late.values())) // UNMADE_SECONDS
-    return f"{','.join(map(str, sorted(late)))} for {rounds * UNMADE_SECONDS:.0f} s"
+    if tries and missing & named:
+        text, since = scope.memory.awaited.setdefault(slot.name, (shown, now))
+        if text != shown:
+            scope.memory.awaited[slot.name] = (shown, now)
+            return shown
+        if now - since < UNMADE_SECONDS * min(2 ** (tries - 1), MOST_TIMES):
+            return shown
+    return f"{','.join(map(str, sorted(owed)))}, try {tries + 1}"
 
 
-def _late(scope: Scope) -> dict[BrokerId, float]:
-    """Return the brokers that are without a pod for too long, and since when."""
-    now, pods = scope.clock.monotonic(), scope.facts.pods
-    return {
-        b: since
-        for b, since in scope.memory.unmade.items()
-        if b not in pods and now - since >= UNMADE_SECONDS
-    }
+def _late(scope: Scope) -> set[BrokerId]:
+    """Return the brokers that were without a pod for too long when this was last looked at."""
+    now = scope.clock.monotonic()
+    return {b for b, since in scope.memory.unmade.items() if now - since >= UNMADE_SECONDS}
 
 
 def _unmade(scope: Scope) -> list[str]:
