@@ -291,6 +291,20 @@ class Status:
         applied = await kube.apply_status(body)
         assert applied["status"] == body["status"]
 
+    async def test_an_empty_status_leaves_nothing_of_it(
+        self, kube: Kubernetes, namespace: str
+    ) -> None:
+        read = await kube.create(broker_cluster(namespace))
+        shown = await kube.apply_status(read | {"status": {"replicas": 1, "readyReplicas": 1}})
+        emptied = await kube.apply_status(shown | {"status": {}})
+        assert not emptied.get("status")
+        with pytest.raises(ConflictError, match="orders"):
+            await kube.apply_status(shown | {"status": {}})
+        again = await kube.apply_status(emptied | {"status": {}})
+        assert version(again) == version(emptied)
+        refilled = await kube.apply_status(again | {"status": {"readyReplicas": 2}})
+        assert refilled["status"] == {"readyReplicas": 2}
+
     async def test_the_version_read_is_a_precondition(
         self, kube: Kubernetes, namespace: str
     ) -> None:

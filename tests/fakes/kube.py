@@ -159,10 +159,13 @@ class FakeKube:
     async def apply_status(self, body: KubeObject) -> KubeObject:
         """See `ports.Kubernetes.apply_status`."""
         call = self._enter("apply_status", *key_of(body))
-        if self._store.get(key_of(body)) is None:
+        if (live := self.find(*key_of(body))) is None:
             raise ConflictError(f"cannot apply the status of {_shown(body)}: it is gone")
         self._check_preconditions(body, "resourceVersion")
-        self._store.apply(key_of(body), status_part(body), f"{OPERATOR}/Apply/status")
+        if body["status"]:
+            self._store.apply(key_of(body), status_part(body), f"{OPERATOR}/Apply/status")
+        else:
+            self._store.replace(key_of(body), client_part(live), f"{OPERATOR}/Update/status")
         self.after(call)
         return self._live(body)
 

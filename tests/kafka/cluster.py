@@ -46,6 +46,7 @@ class KafkaCluster:
         servers: `host:port,...` of a ZooKeeper ensemble that runs already, used instead of an own.
         through: The same as brokers reach it, if that is another way.
         host: Gives the name that a broker advertises on a second listener, which nobody uses.
+        settings: Broker properties besides `properties.BROKER`, and in its place.
 
     Attributes:
         brokers: Broker id -> port on loopback, running or not.
@@ -62,12 +63,14 @@ class KafkaCluster:
         servers: str = "",
         through: str = "",
         host: Callable[[int], str] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._racks = racks
         self._servers = servers
         self._through = through
         self._host = host
+        self._settings = settings or {}
         ports = free_ports(2 * brokers + 1)
         self.zookeeper = servers or f"{LOOPBACK}:{ports[0]}"
         self.connect = f"{self.zookeeper}/kafka"
@@ -271,6 +274,7 @@ class KafkaCluster:
         )
         if self._racks:
             text += f"broker.rack={self._racks[broker % len(self._racks)]}\n"
+        text += "".join(f"{key}={value}\n" for key, value in self._settings.items())
         config.write_text(text)
         self._launch(f"broker-{broker}", ["-Xms128m", "-Xmx256m"], ["kafka.Kafka", str(config)])
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from broker_operator.core.model import TopicPartition
+from broker_operator.core.render.config import broker_properties
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
+from tests.unit.core.samples import cluster as parsed_cluster
 from tests.unit.reconcile.world import NAME, NAMESPACE, host
 
 if TYPE_CHECKING:
@@ -41,6 +43,23 @@ class Sample(NamedTuple):
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     folder = tmp_path_factory.mktemp("progress")
     cluster = KafkaCluster(folder, brokers=4, host=lambda broker: host(f"demo-broker-{broker}"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def usual_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Brokers that copy as those which the operator runs do."""
+    lines = broker_properties(parsed_cluster(4)).splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line.startswith("replica"))
+    assert settings.keys() >= {"replication.quota.window.num", "replica.fetch.response.max.bytes"}
+    folder = tmp_path_factory.mktemp("usual")
+    cluster = KafkaCluster(
+        folder, brokers=4, host=lambda broker: host(f"demo-broker-{broker}"), settings=settings
+    )
     try:
         cluster.start()
         yield cluster
@@ -123,3 +142,26 @@ async def test_a_drain_ends_when_it_is_said_to(brokers: KafkaCluster) -> None:
     assert came["predictedBytes"] == plan["bytes"]
     assert came["bytes"] == pytest.approx(plan["bytes"], rel=0.01)
     assert came["seconds"] == pytest.approx(came["predictedSeconds"], rel=SHARE)
+
+
+async def test_brokers_with_the_settings_that_they_get_keep_to_the_throttle(
+    usual_brokers: KafkaCluster,
+) -> None:
+    world = LiveWorld(usual_brokers, 3, reassignment={"throttle": "8Mi"})
+    try:
+        await world.settle()
+        rows = {n: (n % 3, (n + 1) % 3) for n in range(PARTITIONS)}
+        usual_brokers.create_topic("orders", rows)
+        for number in rows:
+            usual_brokers.fill("orders", number, 10 * MEGABYTE)
+        await world.settle()
+        world.scale(4)
+        await follow(world)
+        came = world.reassignments()[0].status["outcome"]
+    finally:
+        await world.close()
+    assert came["moves"] == PARTITIONS // 2
+    rate = came["bytes"] / came["seconds"]
+    # At most what a second brings before anything is counted, and at least what pauses between two
+    # batches and between two looks of the brokers leave of it.
+    assert 0.5 * 8 * 2**20 < rate < 1.2 * 8 * 2**20, came

@@ -132,8 +132,14 @@ class KubeApi:
         kept = ("name", "namespace", "resourceVersion")
         meta = {key: value for key, value in body["metadata"].items() if key in kept}
         identity = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": meta}
-        patch = identity | {"status": body["status"]}
-        return await self._apply(Target.of(body, subresource="status"), patch)
+        target = Target.of(body, subresource="status")
+        if body["status"]:
+            return await self._apply(target, identity | {"status": body["status"]})
+        # An apply that leaves nothing of a map makes null of it (`removingWalker.doMap` of
+        # structured-merge-diff), and the API server refuses that for good.
+        manager = {"fieldManager": FIELD_MANAGER}
+        answer = await self._send("PATCH", target, manager, identity | {"status": None}, _MERGE)
+        return answer.unwrap("apply")
 
     async def set_finalizers(self, body: KubeObject, finalizers: Iterable[str]) -> None:
         """See `ports.Kubernetes.set_finalizers`."""
