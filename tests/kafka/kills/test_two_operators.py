@@ -32,7 +32,7 @@ async def test_two_operators_at_once(live_brokers: KafkaCluster, rng: random.Ran
             via = ("ZooKeeper", "AdminApi")[number % 2]
             world.edit(lambda spec, via=via: spec["reassignment"].update(via=via))  # type: ignore[misc]
             for phase in PHASES:
-                async with world.phase(phase), Operator(world, dawdle).running():
+                async with world.phase(phase, processes=2), Operator(world, dawdle).running():
                     await world.settle()
         told = world.recorder.reasons()
         assert not await asyncio.to_thread(world.records.lost)

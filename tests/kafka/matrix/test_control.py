@@ -77,7 +77,7 @@ async def test_what_has_moved_goes_back_to_the_very_lists(
 async def test_the_throttle_is_for_what_moves_and_for_nothing_else(
     live_brokers: KafkaCluster, rng: random.Random
 ) -> None:
-    async with moving(live_brokers, rng, unchecked="stays") as move:
+    async with moving(live_brokers, rng) as move:
         world = move.world
         plan = world.memory.plans.plan
         assert plan is not None
