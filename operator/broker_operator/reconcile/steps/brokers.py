@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
 
 
-UNMADE_SECONDS, MOST_TIMES = 20.0, 16
+UNMADE_SECONDS, DOUBLINGS = 20.0, 4
 """A pod that does not exist after this long is not just late. So long, and then twice as long each
-time, up to so many times, passes before Kubernetes is made to try again."""
+time, so many times, passes before Kubernetes is made to try again."""
 
 
 def render(scope: Scope, slot: Slot, replicas: int, *, proved: bool = False) -> KubeObject:
@@ -146,8 +146,8 @@ def _awaited(scope: Scope, slot: Slot, kept: range) -> str:
     notes = found.get("metadata", {}).get("annotations") or {}
     shown = str(notes.get(naming.AWAITED_ANNOTATION, ""))
     ids, _, number = shown.partition(", try ")
-    tries = int(number) if number.isdecimal() else 0
-    named = {int(broker) for broker in ids.split(",") if broker.isdecimal()}
+    tries = int(number[:9]) if number.isdecimal() else 0  # anybody may write there
+    named = {broker for broker in kept if str(broker) in ids.split(",")}
     now, missing = scope.clock.monotonic(), {*kept} - scope.facts.pods.keys()
     owed = missing & (named | _late(scope))
     if not owed:
@@ -158,7 +158,7 @@ def _awaited(scope: Scope, slot: Slot, kept: range) -> str:
         if text != shown:
             scope.memory.awaited[slot.name] = (shown, now)
             return shown
-        if now - since < UNMADE_SECONDS * min(2 ** (tries - 1), MOST_TIMES):
+        if now - since < UNMADE_SECONDS * 2 ** min(tries - 1, DOUBLINGS):
             return shown
     return f"{','.join(map(str, sorted(owed)))}, try {tries + 1}"
 
