@@ -31,8 +31,11 @@ async def test_two_operators_at_once(live_brokers: KafkaCluster, rng: random.Ran
         for number in range(ROUNDS):
             via = ("ZooKeeper", "AdminApi")[number % 2]
             world.edit(lambda spec, via=via: spec["reassignment"].update(via=via))  # type: ignore[misc]
+            # No second request can be created in ZooKeeper. The Admin API takes the same one twice
+            # if both ask in the same moment; who asks later has read that nothing is to do.
+            askers = 1 if via == "ZooKeeper" else 2
             for phase in PHASES:
-                async with world.phase(phase, processes=2), Operator(world, dawdle).running():
+                async with world.phase(phase, askers=askers), Operator(world, dawdle).running():
                     await world.settle()
         told = world.recorder.reasons()
         assert not await asyncio.to_thread(world.records.lost)

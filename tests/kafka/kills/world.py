@@ -115,15 +115,14 @@ class TrackedWorld(LiveWorld):
 
     @asynccontextmanager
     async def phase(
-        self, name: str, *, planned_once: bool = True, processes: int = 1
+        self, name: str, *, planned_once: bool = True, askers: int = 1
     ) -> AsyncIterator[None]:
         """Scale, and see at the end that all is as if nothing had happened in between.
 
         Args:
             name: Of `PHASES`.
             planned_once: All moves are those of one Reassignment and one plan.
-            processes: So many operators serve at once. Each may have read that a partition has yet
-                to move; who comes late asks for what is there, and Kafka has nothing to do.
+            askers: So many operators may ask for a move that has yet to begin.
         """
         before, removed, last = self.view.assignment(), len(self.removed), self.last_number
         self.submitted.clear()
@@ -136,7 +135,7 @@ class TrackedWorld(LiveWorld):
         changed = {tp for tp in before if set(before[tp]) != set(after[tp])}
         assert len(changed) == MOVES, (before, after, self.submitted, self.story())
         assert self.submitted.keys() == changed, (changed, self.submitted)
-        assert max(self.submitted.values()) <= processes, self.submitted
+        assert max(self.submitted.values()) <= askers, self.submitted
         made = [r for r in self.reassignments() if r.number > last]
         assert made[-1].succeeded
         if planned_once:
