@@ -148,20 +148,24 @@ def test_only_the_broker_reads_its_properties(image: Image) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heap", "collector"),
+    ("heap", "chosen"),
     [
-        ("256m", "-XX:+UseSerialGC"),
-        ("1g", "-XX:+UseSerialGC"),
-        ("1073741824", "-XX:+UseSerialGC"),
-        ("1048576k", "-XX:+UseSerialGC"),
-        ("1025M", "-XX:+UseG1GC"),
-        ("6G", "-XX:+UseG1GC"),
+        ("256m", ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]),
+        ("524288k", ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]),
+        ("513m", ["-XX:+UseSerialGC"]),
+        ("1g", ["-XX:+UseSerialGC"]),
+        ("1073741824", ["-XX:+UseSerialGC"]),
+        ("1048576k", ["-XX:+UseSerialGC"]),
+        ("1025M", ["-XX:+UseG1GC"]),
+        ("6G", ["-XX:+UseG1GC"]),
     ],
 )
-def test_the_heap_chooses_the_collector(image: Image, heap: str, collector: str) -> None:
+def test_the_heap_chooses_the_collector_and_the_compiler(
+    image: Image, heap: str, chosen: list[str]
+) -> None:
     assert image.run("broker", changes={"KAFKA_HEAP": heap})[0] == 0
     arguments = image.java_arguments()
-    assert [word for word in arguments if word.endswith("GC")] == [collector]
+    assert [word for word in arguments if word.endswith("GC") or "Tiered" in word] == chosen
     assert {f"-Xms{heap}", f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError"} <= set(arguments)
 
 

@@ -99,6 +99,16 @@ def test_the_environment_is_what_the_image_expects() -> None:
     }
 
 
+def test_only_a_start_is_watched_by_commands_which_cost_processor_time() -> None:
+    (container,) = pod_of(set_of())["containers"]
+    assert container["startupProbe"]["exec"]["command"][-2:] == ["broker", "ready"]
+    day = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
+    assert day == 24 * 3600, "recovery may take hours"
+    for later in ("livenessProbe", "readinessProbe"):
+        assert "exec" not in container[later]
+        assert container[later]["httpGet"]["path"] == "/-/healthy"
+
+
 def test_the_selector_of_a_stateful_set_matches_its_pods_and_no_other_rack_s() -> None:
     first, second = (set_of(i, racks=RACKS) for i in range(2))
     labels = [b["spec"]["template"]["metadata"]["labels"].items() for b in (first, second)]

@@ -161,10 +161,17 @@ def _container(cluster: BrokerCluster, slot: Slot, image: str, domain: str) -> d
             {"name": "kafka", "containerPort": naming.KAFKA_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": naming.METRICS_PORT, "protocol": "TCP"},
         ],
-        # Recovery after a crash may take long: the start-up probe gives it an hour.
-        "startupProbe": _probe("live", period=2, failures=1800),
-        "livenessProbe": _probe("live", period=10, failures=6),
-        "readinessProbe": _probe("ready", period=3, failures=3),
+        # Each command that is run in a container starts half a dozen processes, on the cores that
+        # brokers need. So only the start is watched by one, until the broker runs; it goes on to
+        # run as long as the JVM answers. Recovery after a crash may take hours.
+        "startupProbe": {
+            "exec": {"command": [HEALTH, "broker", "ready"]},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": 43_200,
+        },
+        "livenessProbe": _agent_answers(period=10, failures=6),
+        "readinessProbe": _agent_answers(period=3, failures=3),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -187,9 +194,9 @@ def _from_field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
-def _probe(what: str, *, period: int, failures: int) -> dict[str, Any]:
+def _agent_answers(*, period: int, failures: int) -> dict[str, Any]:
     return {
-        "exec": {"command": [HEALTH, "broker", what]},
+        "httpGet": {"path": "/-/healthy", "port": "metrics", "scheme": "HTTP"},
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
