@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Ensemble,
         KubeObject,
         Leadership,
+        PartitionState,
         Throttle,
         ThrottleConfigs,
         TopicPartition,
@@ -92,16 +93,28 @@ class Coordination(Protocol):
         """
         ...
 
-    async def submit(self, batch: Assignment) -> None:
+    async def submit(
+        self,
+        batch: Assignment,
+        seen: Mapping[str, Mapping[int, PartitionState]] | None = None,
+    ) -> None:
         """Create `/admin/reassign_partitions` with these targets. Never sets or deletes it.
+
+        Nothing is created if one of these topics changes meanwhile: the versions of their znodes
+        are part of the same transaction.
+
+        Args:
+            batch: Targets by topic and partition.
+            seen: `Ensemble.topics` when the batch was decided on: it is void if one of its
+                partitions has changed since. None if that does not matter.
 
         Raises:
             ReassignmentInProgressError: The node exists.
             TransientError: Not now; also while `/migration` exists.
             ValueError: The batch breaks a rule that the controller relies on but does not check:
                 empty, over 200 entries, over 1,000,000 bytes, an empty replica list, a duplicate
-                or negative id, a target that is not live, a partition that is unknown or on the
-                move already.
+                or negative id, a target that is not live, a partition that is unknown, on the
+                move already, or not as `seen`.
         """
         ...
 

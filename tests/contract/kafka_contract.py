@@ -215,6 +215,19 @@ class SubmitContract:
         await self._refused(world, {world.topic: {0: (1, 0), 1: (1, 0)}}, f"{world.topic}-1")
         await self._refused(world, {"nobody-made-this": {0: (1, 0)}}, "nobody-made-this-0")
 
+    async def test_refuses_what_was_decided_on_before_it_moved(self, world: World) -> None:
+        await world.create_topic({0: (0, 1), 1: (0, 1)})
+        decided = (await world.coordination.read()).topics
+        moved = {world.topic: {0: (1, 0)}}
+        await world.admin.reassign(moved)
+        await world.until_moved(moved)
+        with pytest.raises(ValueError, match=f"{world.topic}-0: has changed since"):
+            await world.coordination.submit({world.topic: {0: (0, 1)}}, decided)
+        assert (await world.coordination.read()).requested is None
+        other = {world.topic: {1: (1, 0)}}
+        await world.coordination.submit(other, decided)
+        await world.until_moved(other)
+
     async def _refused(self, world: World, batch: Assignment, match: str = "") -> None:
         """Nothing is sent, nothing has changed, and the refusal names what is wrong."""
         with pytest.raises(ValueError, match=match or None):

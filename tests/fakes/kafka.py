@@ -27,7 +27,14 @@ from tests.fakes.controller import FakeController, FakePartition
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from broker_operator.core.model import Assignment, BrokerId, Replicas, Throttle, TopicPartition
+    from broker_operator.core.model import (
+        Assignment,
+        BrokerId,
+        PartitionState,
+        Replicas,
+        Throttle,
+        TopicPartition,
+    )
 
 __all__ = ["FakeBrokerAdmin", "FakeClients", "FakeCoordination", "FakeKafka", "FakePartition"]
 
@@ -67,7 +74,11 @@ class FakeCoordination:
             unreadable=dict(kafka.unreadable),
         )
 
-    async def submit(self, batch: Assignment) -> None:
+    async def submit(
+        self,
+        batch: Assignment,
+        seen: Mapping[str, Mapping[int, PartitionState]] | None = None,
+    ) -> None:
         """See the port."""
         znodes.encode_reassignment(batch)
         self._reach()
@@ -76,7 +87,7 @@ class FakeCoordination:
             topic: {number: partition.state for number, partition in partitions.items()}
             for topic, partitions in kafka.topics.items()
         }
-        if problems := list(znodes.world_problems(batch, kafka.brokers, states)):
+        if problems := list(znodes.world_problems(batch, kafka.brokers, states, seen)):
             raise ValueError("; ".join(problems))
         if kafka.migrating:
             raise TransientError("/migration exists")

@@ -12,11 +12,12 @@ from tests.chaos import faults
 from tests.chaos.results import RoundResult
 from tests.chaos.runner import Attempt, Runner
 from tests.chaos.schedule import Fault, Kind, Moment, Play, Round, rounds
+from tests.chaos.world import KEPT_ROUNDS, World
+from tests.cluster.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.chaos.world import World
+    from pathlib import Path
 
 WORLD: World = None  # type: ignore[assignment]  # nothing here asks anything of it
 FREEZE = Fault(Kind.BROKER_FROZEN, at=0.0, seconds=0.02, pick=0.0)
@@ -31,6 +32,17 @@ ROUND = Round(
     turn=0.015,
     faults=(FREEZE, KILL),
 )
+
+
+class Keeper:
+    """A world of which only what it is told to keep is seen."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def keep(self, name: str) -> str:
+        self.kept.append(name)
+        return name
 
 
 class Played(Runner):
@@ -51,9 +63,12 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[RoundResult]]:
     monkeypatch.setattr("tests.chaos.runner.time.monotonic", lambda: Played.now)
 
     def run(outcomes: list[tuple[float, bool]], budget: float) -> list[RoundResult]:
-        runner = Played(WORLD, lambda _: None)
+        runner = Played(Keeper(), lambda _: None, 1)  # type: ignore[arg-type]
         runner.outcomes = list(outcomes)
-        return runner.run(rounds(1, 1, len(outcomes)), budget)
+        results = runner.run(rounds(1, 1, len(outcomes)), budget)
+        failed = [f"seed-1-round-{result.number}" for result in results if result.problems]
+        assert runner.world.kept == failed  # type: ignore[attr-defined]
+        return results
 
     return run
 
@@ -68,6 +83,24 @@ def test_a_budget_is_kept_but_three_rounds_are_played(play: Any) -> None:
 def test_three_failures_are_enough(play: Any) -> None:
     fails = [(1.0, number in {0, 2, 3}) for number in range(9)]
     assert [bool(r.problems) for r in play(fails, float("inf"))] == [True, False, True, True]
+
+
+def test_what_brokers_hold_outlives_the_cluster_for_some_failed_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_OPERATOR_CACHE", str(tmp_path))
+    world = object.__new__(World)
+    world.cluster = Cluster("chaos")
+    data = world.cluster.layout.volumes / "pvc-1" / "data"
+    (data / "t-0").mkdir(parents=True)
+    for file in ("meta.properties", "t-0/00.log", "t-0/00.index"):
+        (data / file).write_text(file)
+    kept = [world.keep(f"seed-1-round-{number}") for number in range(KEPT_ROUNDS + 2)]
+    assert [folder for folder in kept if folder.exists()] == kept[2:]
+    found = {file.relative_to(kept[-1]).as_posix() for file in kept[-1].rglob("*.*")}
+    assert found == {"pvc-1/data/meta.properties", "pvc-1/data/t-0/00.log"}
+    assert not kept[-1].is_relative_to(world.cluster.layout.state.parent), "it is no cluster"
+    assert world.keep("seed-1-round-6") == kept[-1], "a round that fails again"
 
 
 class Stage:

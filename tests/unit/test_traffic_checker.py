@@ -173,6 +173,7 @@ def test_each_fault_alone_spoils_the_verdict() -> None:
     doubled = read(("t", 0, value(0)), ("t", 0, value(0)))
     damaged = read(("t", 0, b"noise"))
     assert [compare(log, []).clean for log in (swapped, doubled, damaged)] == [False] * 3
+    assert compare(doubled, []).examples == ("t-0 p 0 again at offset 1",)
 
 
 @given(

@@ -221,8 +221,9 @@ def world_problems(
     batch: Assignment,
     live: Collection[BrokerId],
     topics: Mapping[str, Mapping[int, PartitionState]],
+    seen: Mapping[str, Mapping[int, PartitionState]] | None,
 ) -> Iterator[str]:
-    """Say which entries ask for what does not exist now, or is on the move already.
+    """Say which entries ask for what does not exist now, has changed, or is on the move already.
 
     The controller obeys whoever spoke last: an entry for a partition that somebody else moves
     would call that move off.
@@ -231,6 +232,7 @@ def world_problems(
         batch: Targets asked for.
         live: Registered brokers.
         topics: State of the partitions that exist, of at least the topics in the batch.
+        seen: State of them when the batch was decided on; None if that does not matter.
     """
     for topic, partitions in batch.items():
         for number, replicas in partitions.items():
@@ -239,6 +241,8 @@ def world_problems(
                 yield f"{topic}-{number}: no such partition"
             elif state.in_flight:
                 yield f"{topic}-{number}: already on the move"
+            elif seen is not None and seen.get(topic, {}).get(number) != state:
+                yield f"{topic}-{number}: has changed since it was looked at"
             elif dead := [broker for broker in replicas if broker not in live]:
                 yield f"{topic}-{number}: not registered: {dead}"
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from itertools import starmap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
+from kazoo.exceptions import BadVersionError, KazooException, NodeExistsError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState, KeeperState
 
@@ -23,9 +23,9 @@ from broker_operator.core.model import Ensemble, SpoiltTopic
 from broker_operator.ports import ReassignmentInProgressError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from broker_operator.core.model import Assignment
+    from broker_operator.core.model import Assignment, PartitionState
 
 SESSION_TIMEOUT = 10.0
 """Seconds without a word from the server after which the session is suspended, then lost."""
@@ -61,10 +61,14 @@ class ZooKeeperCoordination:
         """Read everything that a pass needs. See `ports.Coordination.read`."""
         return await self._pool.call(CALL_DEADLINE, self._guarded, _read)
 
-    async def submit(self, batch: Assignment) -> None:
+    async def submit(
+        self,
+        batch: Assignment,
+        seen: Mapping[str, Mapping[int, PartitionState]] | None = None,
+    ) -> None:
         """Create `/admin/reassign_partitions`. See `ports.Coordination.submit`."""
         data = znodes.encode_reassignment(batch)
-        await self._pool.call(CALL_DEADLINE, self._guarded, self._create, batch, data)
+        await self._pool.call(CALL_DEADLINE, self._guarded, self._create, batch, data, seen)
 
     async def close(self) -> None:
         """End the session and its threads; quiet if that is done already."""
@@ -76,23 +80,31 @@ class ZooKeeperCoordination:
         finally:
             self._pool.close()
 
-    def _create(self, session: _Session, batch: Assignment, data: bytes) -> None:
+    def _create(
+        self,
+        session: _Session,
+        batch: Assignment,
+        data: bytes,
+        seen: Mapping[str, Mapping[int, PartitionState]] | None,
+    ) -> None:
         session.sync()
         brokers = session.ask_children(znodes.BROKERS)
-        topics = {topic: session.ask(f"{znodes.TOPICS}/{topic}") for topic in batch}
+        asked = {topic: session.ask(f"{znodes.TOPICS}/{topic}") for topic in batch}
         migration = session.ask(znodes.MIGRATION)
         live = {znodes.parse_broker_name(name) for name in session.children(brokers)}
-        known = {
-            topic: znodes.parse_topic(topic, found)
-            for topic, answer in topics.items()
-            if (found := session.data(answer)) is not None
+        found = {
+            topic: node
+            for topic, answer in asked.items()
+            if (node := session.node(answer)) is not None
         }
-        if problems := list(znodes.world_problems(batch, live, known)):
+        known = {topic: znodes.parse_topic(topic, node.data) for topic, node in found.items()}
+        if problems := list(znodes.world_problems(batch, live, known, seen)):
             raise ValueError("; ".join(problems))
         if session.data(migration) is not None:
             raise TransientError(f"{znodes.MIGRATION} exists: a KRaft controller owns the metadata")
         self._on_write(f"create {znodes.REASSIGNMENT}")
-        session.create(znodes.REASSIGNMENT, data)
+        versions = {f"{znodes.TOPICS}/{topic}": node.version for topic, node in found.items()}
+        session.create(znodes.REASSIGNMENT, data, versions)
 
     def _guarded(self, work: Callable[..., Any], *args: Any) -> Any:
         """Do `work` in a connected session; one with requests left unanswered is not used again."""
@@ -143,6 +155,13 @@ class ZooKeeperCoordination:
         return f"ZooKeeper at {self._hosts}"
 
 
+class _Node(NamedTuple):
+    """A node's content and how often it was written."""
+
+    data: bytes
+    version: int
+
+
 class _Session:
     """Requests that share one deadline. `ask` sends at once, `data` and `children` wait."""
 
@@ -161,15 +180,20 @@ class _Session:
         return self._client.get_children_async(path)
 
     def data(self, answer: Any) -> bytes | None:
-        """Return a node's content, None if a successful read showed that there is no such node.
+        """Return a node's content, None if a successful read showed that there is no such node."""
+        node = self.node(answer)
+        return None if node is None else node.data
 
-        A node without any content says null, which is not the same as an empty one.
+    def node(self, answer: Any) -> _Node | None:
+        """Return a node, None if a successful read showed that there is none.
+
+        One without any content says null, which is not the same as an empty one.
         """
         try:
-            content, _ = self._wait(answer)
+            content, stat = self._wait(answer)
         except NoNodeError:
             return None
-        return b"null" if content is None else bytes(content)
+        return _Node(b"null" if content is None else bytes(content), stat.version)
 
     def children(self, answer: Any) -> list[str]:
         """Return the names of a node's children; a node that does not exist has none."""
@@ -178,9 +202,27 @@ class _Session:
         except NoNodeError:
             return []
 
-    def create(self, path: str, data: bytes) -> None:
-        """Create a persistent node, open to everyone as all of Kafka's are."""
-        self._wait(self._client.create_async(path, data))
+    def create(self, path: str, data: bytes, versions: Mapping[str, int]) -> None:
+        """Create a persistent node, open to everyone as all of Kafka's are.
+
+        Raises:
+            ValueError: Other nodes do not have these versions any more; nothing is created.
+            NodeExistsError: It exists.
+        """
+        transaction = self._client.transaction()
+        for other, version in versions.items():
+            transaction.check(other, version)
+        transaction.create(path, data)
+        *checks, created = self._wait(transaction.commit_async())
+        changed = [
+            other
+            for other, outcome in zip(versions, checks, strict=True)
+            if isinstance(outcome, BadVersionError | NoNodeError)
+        ]
+        if changed:
+            raise ValueError(f"{', '.join(changed)}: changed since it was looked at")
+        if isinstance(created, Exception):
+            raise created
 
     def _wait(self, answer: Any) -> Any:
         return answer.get(timeout=max(0.0, self._end - time.monotonic()))

@@ -108,6 +108,8 @@ class Reassignment:
         ended: When it ended; empty before.
         plan_hash: Hash of the stored plan, empty before there is one.
         plan_brokers: Ids that hold all replicas at the end of that plan.
+        plan_avoids: Ids that are wanted, but were given up when that plan was made: what leaves
+            other brokers does not wait for them.
         config_maps: Names of the ConfigMaps that hold the plan.
         moves: Moves from its very start to the end of the present plan.
         bytes: Bytes likewise.
@@ -135,6 +137,7 @@ class Reassignment:
     deleting: bool
     plan_hash: str
     plan_brokers: frozenset[int]
+    plan_avoids: frozenset[int]
     config_maps: tuple[str, ...]
     moves: int
     bytes: int
@@ -199,6 +202,7 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
         deleting="deletionTimestamp" in metadata,
         plan_hash=plan.get("hash", ""),
         plan_brokers=frozenset(plan.get("brokers") or ()),
+        plan_avoids=frozenset(plan.get("avoids") or ()),
         config_maps=tuple(plan.get("configMaps") or ()),
         moves=plan.get("moves", 0),
         bytes=plan.get("bytes", 0),

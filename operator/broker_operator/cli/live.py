@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
+from kafka.errors import BrokerResponseError, KafkaError, for_code
 from kafka.protocol.admin import ListPartitionReassignmentsRequest
 from kafka.protocol.metadata import MetadataRequest
 
@@ -15,12 +19,13 @@ from broker_operator.adapters.kafka_client import (
     SERVER_TIMEOUT,
     UNKNOWN_TOPIC_OR_PARTITION,
     describe,
+    is_passing,
     open_client,
     say,
 )
 from broker_operator.adapters.zookeeper import ZooKeeperCoordination
 from broker_operator.cli.cluster import Cluster, cluster_of
-from broker_operator.cli.errors import InputError
+from broker_operator.cli.errors import InputError, printable
 from broker_operator.core.model import BrokerLogs, PartitionState, Unknown
 from broker_operator.core.text import name_some
 from broker_operator.ports import RejectedError, TransientError
@@ -30,6 +35,13 @@ if TYPE_CHECKING:
 
     from broker_operator.adapters.kafka_client import AdminClient
     from broker_operator.core.model import Assignment, BrokerId, Ensemble, Sizes
+
+SUCCESSION_SECONDS = 30.0
+"""A dead controller stays in office until its ZooKeeper session ends, 18 s by default in Kafka, and
+in the other brokers' metadata until its successor has told them."""
+PAUSE_SECONDS = 1.0
+_WAITING = f"asked again for up to {SUCCESSION_SECONDS:.0f} s, in case the controller has just died"
+_ADDRESSES = "if the brokers are up, see that the addresses they advertise lead to them from here"
 
 _LIBRARIES = ("kafka", "kazoo")
 _ANSWERS = ("unexpected content", "not a connect string")
@@ -118,21 +130,51 @@ def _begin(topics: States, requested: Assignment) -> None:
 
 
 def _metadata(servers: list[str]) -> tuple[dict[BrokerId, str | None], States]:
-    try:
-        client = open_client(servers)
-    except Exception as error:
-        where = _hint("broker", ",".join(servers))
-        raise TransientError(f"{where}{say(error)}") from error
-    try:
+    """Read brokers and partitions, of the next controller if this one is gone.
+
+    Raises:
+        TransientError: No broker answers, or for `SUCCESSION_SECONDS` none that could tell.
+        RejectedError: Kafka refuses to tell.
+    """
+    began: float | None = None
+    while True:
+        client = None
         try:
+            client = open_client(servers)
             return _ask(client)
+        except Exception as error:
+            reason = _reason(error)
+            if client is None and began is None:
+                raise TransientError(f"{_hint('broker', ','.join(servers))}{say(error)}") from error
+            if _is_final(error):
+                raise RejectedError(reason) from error
+            if began is None:
+                began = time.monotonic()
+                click.echo(f"{printable(reason)}; {_WAITING}", err=True)
+            elif time.monotonic() - began > SUCCESSION_SECONDS:
+                told = f"not to be had within {SUCCESSION_SECONDS:.0f} s: {reason}; {_ADDRESSES}"
+                raise TransientError(told) from error
         finally:
-            client.close()
-    except TransientError:
-        raise
-    except Exception as error:
-        # The library raises whatever it trips over when a connection dies.
-        raise TransientError(say(error)) from error
+            if client is not None:
+                with suppress(Exception):  # what has been read is not worth less for it
+                    client.close()
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether Kafka will answer the same again."""
+    if isinstance(error, BrokerResponseError):
+        return not is_passing(type(error))
+    return isinstance(error, RejectedError)
+
+
+def _reason(error: Exception) -> str:
+    """Return what an exception says, and what it is if that is none that is meant to be told.
+
+    The library raises whatever it trips over when a connection dies, AttributeError too.
+    """
+    known = isinstance(error, (KafkaError, TransientError, RejectedError))
+    return say(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _ask(client: AdminClient) -> tuple[dict[BrokerId, str | None], States]:
@@ -152,7 +194,8 @@ def _ask(client: AdminClient) -> tuple[dict[BrokerId, str | None], States]:
         if topic.error_code == UNKNOWN_TOPIC_OR_PARTITION:
             continue  # deleted just now
         if topic.error_code != OK:
-            raise TransientError(f"metadata of topic {topic.name}: {describe(topic.error_code)}")
+            kind = TransientError if is_passing(for_code(topic.error_code)) else RejectedError
+            raise kind(f"metadata of topic {topic.name}: {describe(topic.error_code)}")
         topics[topic.name] = {
             part.partition_index: moving.get(
                 (topic.name, part.partition_index), PartitionState(tuple(part.replica_nodes))
@@ -165,9 +208,6 @@ def _ask(client: AdminClient) -> tuple[dict[BrokerId, str | None], States]:
 def _moving(client: AdminClient) -> dict[tuple[str, int], PartitionState]:
     request = ListPartitionReassignmentsRequest(timeout_ms=int(SERVER_TIMEOUT * 1000), topics=None)
     response = client.ask_controller(request)
-    if response.error_code != OK:
-        reason = describe(response.error_code, response.error_message)
-        raise TransientError(f"which partitions are being moved: {reason}")
     return {
         (topic.name, part.partition_index): PartitionState(
             tuple(part.replicas), tuple(part.adding_replicas), tuple(part.removing_replicas)

@@ -1,14 +1,15 @@
 """The throttle `Adaptive`: as much as clients do not notice.
 
 Rates stand on a ladder, so that those which may ever have been set are few. While all is well and
-the moves need more, the rate goes up by a rung; when it is not, twice in a row, it is halved; and
-when a replica that is no part of the move falls out of its ISR, it goes to the foot. A rate that
-was too much is not tried again for a time that doubles: whoever comes back to it every half minute
-is felt by one request in ten.
+the moves need more, the rate goes up by a rung; when it is not, twice in a row, it is halved,
+except for what the first copying costs at any rate; and when a replica that is no part of the move
+falls out of its ISR, it goes to the foot. A rate that was too much is not tried again for a time
+that doubles: whoever comes back to it every half minute is felt by one request in ten.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,18 +27,29 @@ LATENCY_TIMES, LATENCY_SLACK, MEAN_SLACK = 1.5, 0.005, 0.0025
 """Latency may rise to this multiple of what it was before, or by so many seconds if that is more:
 a percentile of a few milliseconds leaps by itself, a mean less. One request in forty that waits for
 a tenth of a second is 2.5 milliseconds of the mean; each start and end of a move costs some."""
+MEAN_SHARE, MEAN_MOST = 0.1, 0.010
+"""The mean may also rise by this share of the percentile before, but not by more seconds than that:
+where one request in a hundred takes long anyway, the mean of the few between two looks wavers with
+how many of these are in it."""
 RISE_TIMES = 1.1
 """A percentile that is this multiple of the one before has risen; by less it just wavers."""
 IDLE_LEAST, IDLE_ENOUGH = 0.3, 0.5
 """Idle share of request handlers below which the rate is halved, and below which it stays."""
 BINDING = 0.7
 """Share of a rate from which on it, and nothing else, holds the moves back."""
-CLIMB_SECONDS, STEADY_SECONDS, USUAL = 4.0, 20.0, 50 * 1024**2
-"""So long all must be well before the rate rises: up to `USUAL`, which is the default of a throttle
-that looks at nothing, and then, or once it has been lowered."""
+USUAL = 50 * 1024**2
+"""The default of a throttle that looks at nothing. Every change of a rate is felt: whoever starts
+lower has more of them, and arrives later (ADR 7)."""
+CALM_SECONDS = 20.0
+"""So long all must be well before the rate rises."""
+PROVED = 2.0
+"""So much suspicion lowers the rate."""
 SETTLE_SECONDS = 12.0
 """Kafka averages the throttled rate over 11 seconds, unless told otherwise (ADR 7): before that, a
 lower one shows no effect."""
+BEGIN_SECONDS = 20.0
+"""So long the first copying is felt at any rate: sources, target and controller have to compile and
+load what they have not run for long, and all moves of a first batch begin at once."""
 FORGET_SECONDS = 180.0
 """So long Kafka's 99th percentile may go on about what is past."""
 BAR_SECONDS, BAR_MOST_SECONDS = 120.0, 1800.0
@@ -58,7 +70,6 @@ class Course:
 
     Attributes:
         calm: Monotonic time since which nothing has spoken against a higher rate.
-        steady: Whether it has been lowered before, so that more patience is due.
         binding: Whether the moves were seen to be held back by the present rate.
         lowered: When it was lowered last.
         high: Since when the percentile has been high, or the rate was lowered for it.
@@ -66,13 +77,13 @@ class Course:
         barred: The lowest rate that was too much.
         until: Until when that is not tried again.
         penalty: For how many seconds it was barred.
-        suspect: Whether clients were seen to suffer the last time. Once is not enough: the start of
-            a batch is felt for a moment at any rate, and a lower one is felt, too (ADR 7).
+        suspicion: How often clients were seen to suffer without a break. A look in which moves
+            began or ended counts half: that is felt at any rate, and at a lower one for longer.
+        begun: When it began to copy after a time without any, if that was seen.
         hint: Kind of the last reason, told or not.
     """
 
     calm: float
-    steady: bool
     binding: bool = False
     lowered: float | None = None
     high: float | None = None
@@ -80,7 +91,8 @@ class Course:
     barred: int | None = None
     until: float = 0.0
     penalty: float = 0.0
-    suspect: bool = False
+    suspicion: float = 0.0
+    begun: float = -math.inf
     hint: str = ""
 
 
@@ -102,8 +114,8 @@ def ladder(least: int, most: int) -> tuple[int, ...]:
 
 
 def first_rate(rungs: Sequence[int]) -> int:
-    """Return where to start: a third up the ladder, for nothing is known yet."""
-    return rungs[(len(rungs) - 1) // 3]
+    """Return where to start: where a throttle stands that looks at nothing, or just below."""
+    return nearest(rungs, USUAL)
 
 
 def nearest(rungs: Sequence[int], rate: int) -> int:
@@ -157,15 +169,18 @@ def decide(
     if alarm := _alarm(health):
         return _lower(rungs[0], rate, now, course, alarm)
     if busy := _busy(health, level, course, rising=rising):
-        known, course = course.suspect, replace(course, calm=now, suspect=True)
-        if not known:
+        if now - course.begun < BEGIN_SECONDS:
+            return Decision(rate, "", replace(course, calm=now))
+        suspicion = course.suspicion + (0.5 if health.turned else 1.0)
+        course = replace(course, calm=now, suspicion=suspicion)
+        if suspicion < PROVED:
             return Decision(rate, "", course)
         if course.lowered is not None and now - course.lowered < SETTLE_SECONDS:
             return Decision(rate, "", course)
         if used is not None and used < rungs[0] / 2:
             return _keep(rate, course, f"kept, for clients wait and moves take hardly any: {busy}")
         return _lower(_half(rungs, rate, used), rate, now, course, busy)
-    course = replace(course, suspect=False)
+    course = replace(course, suspicion=0.0)
     if doubt := _doubt(health, level, high=high and not _fades(health, level)):
         return _keep(rate, replace(course, calm=now), f"kept, {doubt}")
     return _rise(rungs, rate, health, level, course)
@@ -186,7 +201,8 @@ def _busy(health: Health, level: Level, course: Course, *, rising: bool) -> str:
     A high percentile that does not rise may be a memory. It counts once it has lasted for longer
     than Kafka remembers; until then, the mean of what was just answered tells.
     """
-    mean = _above(health.mean, level.mean, MEAN_SLACK)
+    wavers = min(MEAN_MOST, MEAN_SHARE * (level.p99 or 0.0))
+    mean = _above(health.mean, level.mean, max(MEAN_SLACK, wavers))
     lasting = course.high is not None and health.seconds - course.high >= FORGET_SECONDS
     high = rising or lasting
     idle = health.handlers_idle is not None and health.handlers_idle < IDLE_LEAST
@@ -231,8 +247,7 @@ def _rise(
     if course.barred is not None and above[0] >= course.barred and now < course.until:
         barred = format_bytes(course.barred)
         return _keep(rate, course, f"kept, for more was too much: {barred}/s; {told}")
-    quick = above[0] <= USUAL and not course.steady
-    if now - course.calm < (CLIMB_SECONDS if quick else STEADY_SECONDS):
+    if now - course.calm < CALM_SECONDS:
         return Decision(rate, "", course)
     kind = f"raised to {format_bytes(above[0])}/s"
     course = replace(course, calm=now, binding=False, hint=kind)
@@ -242,7 +257,7 @@ def _rise(
 def _lower(to: int, rate: int, now: float, course: Course, why: str) -> Decision:
     """Go down, and remember what was too much."""
     high = None if course.high is None else now
-    course = replace(course, calm=now, steady=True, lowered=now, high=high)
+    course = replace(course, calm=now, lowered=now, high=high)
     if to == rate:
         return _keep(rate, course, f"kept, for it is the least allowed: {why}")
     again = course.barred is not None and rate >= course.barred

@@ -52,11 +52,18 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at all brokers, at a monotonic time in seconds."""
+    """One look at all brokers, at a monotonic time in seconds.
+
+    Attributes:
+        readings: What each of them told.
+        lost: Replicas that were out of sync and should not be.
+        flying: Partitions that were being moved.
+    """
 
     seconds: float
     readings: Mapping[BrokerId, Reading | Unknown]
     lost: Lost = frozenset()
+    flying: frozenset[TopicPartition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Health:
         doubtful: Likewise, but in the later one only. A broker that has yet to hear of a move's end
             shows its replicas so.
         used: Bytes per second that the moves took of the busiest broker, in or out.
+        turned: Whether moves have begun or ended in between, which is felt at any rate.
         unknown: What is not known of a broker, in words; empty if all have told.
     """
 
@@ -84,6 +92,7 @@ class Health:
     lost: Lost = frozenset()
     doubtful: Lost = frozenset()
     used: float | None = None
+    turned: bool = False
     unknown: str = ""
 
 
@@ -127,6 +136,7 @@ def compare(before: Look, now: Look) -> Health:
         lost=now.lost & before.lost,
         doubtful=now.lost - before.lost,
         used=max((grown / elapsed for grown in _known(rates)), default=None),
+        turned=now.flying != before.flying,
         unknown=name_some(silent),
     )
 

@@ -106,6 +106,8 @@ def balanced_over(
 ) -> frozenset[int] | None:
     """Return the brokers over which the replicas were last known to be balanced, None if unknown.
 
+    Not those that a plan had to avoid: they get their share once they are back.
+
     Args:
         recorded: What the cluster's status says. It goes before what a Reassignment of the
             operator says: brokers may have left since without one, for they held nothing.
@@ -114,7 +116,7 @@ def balanced_over(
     if recorded:
         return frozenset(recorded)
     own = [r for r in reassignments if not r.requested]
-    return own[-1].brokers if own and own[-1].succeeded else None
+    return own[-1].brokers - own[-1].plan_avoids if own and own[-1].succeeded else None
 
 
 def conditions(

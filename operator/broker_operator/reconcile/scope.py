@@ -60,12 +60,14 @@ class Watch:
         look: The last look at the brokers' metrics.
         level: Latencies before the moves began.
         course: The way so far of the reassignment `uid`.
+        rate: Its last rate.
         moved: Monotonic time at which something was last seen in flight.
     """
 
     look: Look | None = None
     level: Level | None = None
     course: Course | None = None
+    rate: int = 0
     uid: str = ""
     moved: float | None = None
 

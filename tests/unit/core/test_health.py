@@ -142,3 +142,10 @@ def test_lost_is_what_should_be_in_sync_on_a_live_broker() -> None:
     )
     found = lost_replicas(ensemble, KafkaView({"t": seen}, {}))
     assert found == {(TopicPartition("t", 0), 2), (TopicPartition("t", 1), 1)}
+
+
+def test_moves_that_began_or_ended_between_two_looks_are_told() -> None:
+    first, second = (frozenset({TopicPartition("orders", n)}) for n in (1, 2))
+    before = Look(0.0, {}, flying=first)
+    assert compare(before, Look(5.0, {}, flying=second)).turned
+    assert not compare(before, Look(5.0, {}, flying=first)).turned

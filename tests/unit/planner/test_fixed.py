@@ -8,10 +8,17 @@ import pytest
 
 from broker_operator.core.model import Broker, TopicPartition
 from broker_operator.core.planner import PlanRefusedError, PlanRequest
-from broker_operator.core.planner.fixed import other_factors, plan_back, plan_replacement, plan_to
+from broker_operator.core.planner.fixed import (
+    other_factors,
+    plan_around,
+    plan_back,
+    plan_replacement,
+    plan_to,
+)
 
 if TYPE_CHECKING:
     from broker_operator.core.model import Assignment, Replicas
+    from broker_operator.core.planner import Plan
 
 BROKERS = tuple(Broker(b) for b in range(4))
 NOW = {"a": {0: (1, 2), 1: (2, 3)}, "b": {0: (0, 1)}}
@@ -92,3 +99,83 @@ def test_a_broker_cannot_take_the_place_of_one_that_it_shares_partitions_with() 
     with pytest.raises(PlanRefusedError, match="1 partitions have replicas on both") as refusal:
         plan_replacement(request(), 2, 3)
     assert refusal.value.reason == "BothHold"
+
+
+EMPTIED = frozenset({3})
+LEFT = tuple(Broker(b, live=b != 0) for b in range(5))
+"""Broker 0 is lost for good while 3 is emptied: 1, 2 and 4 are left."""
+
+
+def around(
+    now: Assignment, former: Assignment, brokers: tuple[Broker, ...] = LEFT, lost: int = 0
+) -> Plan:
+    left = frozenset(b.id for b in brokers) - {lost}
+    asked = PlanRequest(assignment=now, brokers=brokers, targets=left)
+    return plan_around(asked, former, EMPTIED)
+
+
+def test_what_would_go_to_a_lost_broker_goes_to_another_at_its_place() -> None:
+    plan = around({"a": {0: (3, 1)}, "b": {0: (1, 2)}}, {"a": {0: (0, 1)}, "b": {0: (1, 2)}})
+    assert plan.target == {"a": {0: (4, 1)}, "b": {0: (1, 2)}}
+    assert (plan.moves, plan.lower_bound) == (1, 1)
+
+
+def test_a_replica_beside_one_on_a_lost_broker_takes_that_along() -> None:
+    """The controller ends no move before all of its target is in sync."""
+    plan = around({"a": {0: (0, 3, 1)}}, {"a": {0: (0, 2, 1)}})
+    assert plan.target["a"][0] == (2, 4, 1)
+    assert plan.moves == 2
+
+
+def test_what_stays_where_it_is_is_not_moved_for_balance() -> None:
+    now: Assignment = {"a": dict.fromkeys(range(6), (1, 3))}
+    plan = around(now, {"a": dict.fromkeys(range(6), (1, 0))})
+    assert [plan.target["a"][n] for n in range(6)] == [(1, 2), (1, 4)] * 3
+    assert plan.moves == 6
+
+
+def test_stand_ins_crowd_no_rack_that_they_need_not() -> None:
+    racks = {0: "c", 1: "a", 2: "a", 3: "c", 4: "b"}
+    brokers = tuple(Broker(b, rack=rack if b else None, live=b != 0) for b, rack in racks.items())
+    now: Assignment = {"a": {0: (1, 3), 1: (3, 2)}}
+    plan = around(now, {"a": {0: (1, 0), 1: (0, 2)}}, brokers)
+    assert plan.target["a"] == {0: (1, 4), 1: (4, 2)}
+
+
+def test_what_does_not_empty_a_broker_still_leads_to_where_it_did() -> None:
+    """Topic b shall get its share of broker 0 once that is back, d stays, and e has gone."""
+    now: Assignment = {
+        "a": {0: (1, 3), 1: (3, 1)},
+        "b": {0: (1, 2)},
+        "c": {0: (1, 4)},
+        "d": {0: (0, 3)},
+    }
+    former: Assignment = {
+        "a": {0: (1, 0), 1: (4, 1)},
+        "b": {0: (0, 2)},
+        "d": {0: (0, 3)},
+        "e": {0: (1,)},
+    }
+    plan = around(now, former)
+    assert plan.target == {
+        "a": {0: (1, 2), 1: (4, 1)},
+        "b": {0: (0, 2)},
+        "c": {0: (1, 4)},
+        "d": {0: (0, 3)},
+    }
+
+
+def test_what_is_new_on_a_broker_that_is_emptied_is_led_off_it() -> None:
+    assert around({"new": {0: (3, 0)}}, {}).target == {"new": {0: (1, 2)}}
+
+
+def test_without_a_lost_broker_in_the_way_it_is_the_former_plan() -> None:
+    now: Assignment = {"a": {0: (1, 3)}, "b": {0: (0, 2)}}
+    former: Assignment = {"a": {0: (1, 2)}, "b": {0: (0, 2)}}
+    assert around(now, former).target == former
+
+
+def test_what_has_no_room_elsewhere_is_refused() -> None:
+    now: Assignment = {"a": {0: (0, 1, 2, 3)}}
+    with pytest.raises(PlanRefusedError, match="a-0 has replication factor 4, but only 3 brokers"):
+        around(now, {"a": {0: (0, 1, 2, 4)}})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from broker_operator.api.reassignment import State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
+from tests.unit.reconcile.mortal import Fate, Killed, bind
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 
@@ -67,19 +71,190 @@ async def test_its_moves_are_sent_back_in_time_and_made_when_it_returns(via: str
     assert [r.name for r in world.reassignments()] == ["demo-1"]
 
 
-async def test_what_does_not_need_it_goes_on_without_it() -> None:
-    # A drain of broker 3: what goes to broker 0 waits for it, the rest does not.
-    world = await filled_world(4, reassignment={"throttle": "50Mi", "maxMovesPerBroker": 1})
+async def draining(broker: int, brokers: int = 4) -> World:
+    """Return a world of two replicas each that drains its last broker, and loses another."""
+    world = await filled_world(brokers, reassignment=settings("ZooKeeper"))
+    world.kafka.complete_after = None
+    world.scale(brokers - 1)
+    await world.until(lambda: bool(world.in_flight()))
+    lose(world, broker)
+    world.kafka.complete_after = 1
+    return world
+
+
+async def test_a_broker_is_emptied_onto_others_if_one_never_returns() -> None:
+    world = await draining(0)
+    await wait_for(world, DESIRED_SECONDS - 10)
+    assert world.load()[3], "it may come back"
+    await wait_for(world, 100)
+    await world.settle()
+    assert world.recorder.reasons().count("LedAround") == 1
+    assert world.removed == [3]
+    assert [(r.name, r.succeeded, r.plan_avoids) for r in world.reassignments()] == [
+        ("demo-1", True, frozenset({0}))
+    ]
+    assert world.status["balancedBrokers"] == [1, 2]
+    assert world.condition("Stalled") == ("True", "BrokersNotReady")
+    assert not any(world.kafka.broker_configs.get(b) for b in (1, 2)), "0 cannot be told yet"
+    del world.broken[0]
+    await world.settle()
+    world.assert_at_rest(0, 1, 2)
+
+
+async def test_an_undo_goes_back_to_before_all_of_it() -> None:
+    world = await filled_world(4, reassignment=settings("ZooKeeper"))
+    before = world.assignment()
     world.kafka.complete_after = None
     world.scale(3)
     await world.until(lambda: bool(world.in_flight()))
     lose(world, 0)
     world.kafka.complete_after = 1
     await wait_for(world, DESIRED_SECONDS - 10)
-    held = world.load()[3]
+    await world.until(lambda: "LedAround" in world.recorder.reasons())
+    assert world.assignment() != before, "what needs no broker 0 has gone already"
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda b: b["spec"].update(undo=True))
+    world.kafka.complete_after = 1
+    del world.broken[0]
+    await world.settle()
+    assert world.assignment() == before
+    assert world.removed == []
+
+
+async def test_two_brokers_that_never_return_one_after_the_other() -> None:
+    world = await draining(0, brokers=6)
+    await wait_for(world, DESIRED_SECONDS - 10)
+    await world.until(lambda: "LedAround" in world.recorder.reasons())
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    (flying, *_) = (part for tp, part in world.partitions() if tp in world.in_flight())
+    (second,) = flying.state.adding
+    lose(world, second)
+    world.kafka.complete_after = 1
+    await wait_for(world, DESIRED_SECONDS + 100)
+    await world.settle()
+    assert world.removed == [5]
+    assert world.reassignments()[0].plan_avoids == {0, second}
+    world.broken.clear()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3, 4)
+
+
+async def test_its_rack_is_not_missed_when_it_returns_half_way() -> None:
+    """With it there is a third rack, so that two replicas in one rack would break a promise."""
+    racks = [{"name": name, "nodeSelector": {"rack": name}} for name in "abc"]
+    world = World(6, racks=racks, reassignment=settings("ZooKeeper"))
+    await world.settle()
+    spread = {n: (n % 2, 100 + n // 2 % 2, 200 + n % 2) for n in range(8)}
+    world.kafka.create_topic("orders", spread, size=1000)
+    await world.settle()
+    world.kafka.complete_after = None
+    world.scale(5)
+    await world.until(lambda: bool(world.in_flight()))
+    lose(world, 200)
+    world.kafka.complete_after = 1
+    await wait_for(world, DESIRED_SECONDS - 10)
+    await world.until(lambda: "LedAround" in world.recorder.reasons())
+    del world.broken[200]
+    for _ in range(10):
+        await world.one_pass()
+        assert world.condition("Stalled") != ("True", "PromiseBroken")
+    await world.settle()
+    assert world.load() == {0: 4, 1: 4, 100: 4, 101: 4, 200: 8}
+    assert world.condition("Stalled") is None
+
+
+async def test_what_is_made_on_a_leaving_broker_meanwhile_is_led_off_it_too() -> None:
+    world = await draining(0)
+    await wait_for(world, DESIRED_SECONDS - 10)
+    world.kafka.create_topic("new", {0: (3, 1)}, size=1000)
     await wait_for(world, 100)
-    assert 0 < world.load()[3] < held
-    assert not world.in_flight()
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_what_was_overtaken_is_not_led_around() -> None:
+    world = await draining(0, brokers=6)
+    await wait_for(world, DESIRED_SECONDS - 10)
+    world.scale(4)
+    await wait_for(world, 100)
+    await world.settle()
+    assert "LedAround" not in world.recorder.reasons()
+    world.broken.clear()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_whoever_dies_while_it_is_led_around_the_next_one_goes_on(*, after: bool) -> None:
+    found = await draining(0)
+    await wait_for(found, DESIRED_SECONDS - 10)
+    before = deepcopy(found)
+    while "LedAround" not in found.recorder.reasons():
+        before = deepcopy(found)
+        await found.one_pass()
+    fate = Fate()
+    bind(counted := deepcopy(before), fate)
+    await counted.one_pass()
+    for call in range(1, fate.calls + 1):
+        world = deepcopy(before)
+        bind(world, Fate(call, after=after))
+        with suppress(Killed):
+            await world.one_pass()
+        world.restart_operator()
+        world.clock.seconds += 1
+        await wait_for(world, DESIRED_SECONDS + 100)
+        await world.settle()
+        assert world.removed == [3], call
+
+
+async def test_its_stand_ins_wait_for_approval_like_every_plan() -> None:
+    world = await filled_world(4, reassignment={**settings("ZooKeeper"), "approval": "Required"})
+    world.kafka.complete_after = None
+    world.scale(3)
+
+    def approve() -> None:
+        (plan,) = world.reassignments()
+        approved = {"approvedPlan": plan.plan_hash}
+        edit = world.kube.edit
+        edit("Reassignment", NAMESPACE, plan.name, lambda body: body["spec"].update(approved))
+
+    await world.until(lambda: bool(world.reassignments() and world.reassignments()[0].plan_hash))
+    approve()
+    await world.until(lambda: bool(world.in_flight()))
+    lose(world, 0)
+    world.kafka.complete_after = 1
+    await wait_for(world, DESIRED_SECONDS + 100)
+    held = world.load()[3]
+    assert held
+    assert "broker 0 has been away for more than 10 min" in str(world.reassignments()[0].status)
+    assert world.reassignments()[0].state is State.AWAITING_APPROVAL
+    approve()
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_what_nobody_else_can_take_waits_for_it() -> None:
+    """Three replicas need all three brokers that are to stay; what needs no other goes on."""
+    world = World(4, reassignment=settings("ZooKeeper"))
+    await world.settle()
+    threes = {n: (n % 4, (n + 1) % 4, (n + 2) % 4) for n in range(8)}
+    world.kafka.create_topic("orders", threes, size=1000)
+    await world.settle()
+    world.kafka.complete_after = None
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    lose(world, 0)
+    world.kafka.complete_after = 1
+    await wait_for(world, DESIRED_SECONDS + 100)
+    await world.settle()
+    blocked = str(world.reassignments()[0].status["blockedBy"])
+    assert "stay where they are, for broker 0" in blocked
+    assert "no other broker can stand in: " in blocked
+    assert "has replication factor 3, but only 2 brokers are left" in blocked
+    assert "LedAround" not in world.recorder.reasons()
+    assert world.load()[3]
     assert world.removed == []
     del world.broken[0]
     await world.settle()

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker_operator.core.adaptive import ladder
+from broker_operator.core.adaptive import BEGIN_SECONDS, first_rate, ladder
 from broker_operator.core.health import Reading
 from broker_operator.core.model import FOLLOWER_RATE, LEADER_RATE
 from tests.fakes.meters import FakeMeters
+from tests.unit.reconcile.test_control import change
 from tests.unit.reconcile.world import World, filled_world
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from broker_operator.core.model import BrokerId, Unknown
 
 MI = 1024**2
+FIRST = first_rate(ladder(4 * MI, 500 * MI))
 RUNGS = ladder(4 * MI, 500 * MI)
 ADAPTIVE = {"throttle": "Adaptive", "maxMovesPerBroker": 1}
 
@@ -112,11 +114,43 @@ async def test_it_looks_how_clients_are_before_anything_moves() -> None:
     assert not world.throttled()
     assert not world.in_flight()
     await world.until(lambda: bool(world.in_flight()))
-    assert rates(world) == {16 * MI}
-    assert record(world).adaptive == "started at 16.0 MiB/s: produce p99 before is 4 ms"
+    assert rates(world) == {FIRST}
+    assert record(world).adaptive == "started at 45.3 MiB/s: produce p99 before is 4 ms"
     assert record(world).p99_before == 4
     assert sorted(meters.asked[0]) == [0, 1, 2, 3]
     assert meters.asked[0][2] == ("demo-broker-2.demo-broker-headless.team.svc.cluster.local:9404")
+
+
+async def test_after_a_pause_it_goes_on_at_the_rate_that_clients_could_bear() -> None:
+    world, meters = await flying()
+    meters.slow = True
+    await world.until(lambda: max(rates(world)) <= 8 * MI)
+    meters.slow = False
+    (name,) = (r.name for r in world.reassignments())
+    change(world, name, paused=True)
+    world.kafka.complete_after = 1
+    await world.until(lambda: not world.throttled())
+    (before,) = {world.memory.watch.rate}
+    assert before <= 8 * MI
+    world.kafka.complete_after = None
+    change(world, name, paused=False)
+    await world.until(lambda: bool(world.in_flight()))
+    assert rates(world) == {before}
+    assert max(await go_on(world, 60.0)) < FIRST, "what was too much is not tried so soon"
+
+
+async def test_a_pause_right_after_a_restart_costs_no_rate() -> None:
+    world, _ = await flying()
+    world.restart_operator()
+    await world.one_pass()
+    (name,) = (r.name for r in world.reassignments())
+    change(world, name, paused=True)
+    world.kafka.complete_after = 1
+    await world.until(lambda: not world.throttled())
+    world.kafka.complete_after = None
+    change(world, name, paused=False)
+    await world.until(lambda: bool(world.in_flight()))
+    assert rates(world) == {FIRST}
 
 
 async def test_the_next_move_long_after_is_measured_anew() -> None:
@@ -135,6 +169,32 @@ async def test_the_next_move_long_after_is_measured_anew() -> None:
     level = world.memory.watch.level
     assert level is not None
     assert level.mean == pytest.approx(0.002), "nothing of the hour before is in it"
+
+
+async def test_what_the_first_copying_costs_lowers_nothing() -> None:
+    world, meters = await flying()
+    meters.slow = True
+    assert set(await go_on(world, BEGIN_SECONDS - 5.0)) == {FIRST}
+    await world.until(lambda: max(rates(world)) < FIRST)
+
+
+async def test_a_move_right_after_another_has_no_first_copying() -> None:
+    world, meters = await flying()
+    world.kafka.complete_after = 2
+    await world.settle()
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    meters.slow = True
+    assert min(await go_on(world, BEGIN_SECONDS - 5.0)) < FIRST
+
+
+async def test_nor_has_one_whose_throttle_begins_to_adapt() -> None:
+    world, meters = await flying(throttle="32Mi")
+    world.edit(lambda spec: spec["reassignment"].update(throttle="Adaptive"))
+    await world.until(lambda: record(world).adaptive != "")
+    meters.slow = True
+    assert min(await go_on(world, BEGIN_SECONDS - 5.0)) < 32 * MI
 
 
 async def test_it_rises_rung_by_rung_to_the_most_while_all_is_well() -> None:
@@ -183,7 +243,7 @@ async def test_a_replica_that_is_being_added_is_no_sign_of_trouble() -> None:
     assert all(set(p.isr) < set(p.state.replicas) for _, p in world.partitions() if p.state.adding)
     seen = await go_on(world, 60.0)
     assert seen == sorted(seen)
-    assert seen[-1] > 16 * MI
+    assert seen[-1] > FIRST
 
 
 async def test_it_never_rises_while_a_broker_tells_nothing() -> None:
@@ -199,9 +259,9 @@ async def test_it_never_rises_while_a_broker_tells_nothing() -> None:
 async def test_without_any_metrics_it_starts_at_once_and_stays() -> None:
     world, meters = await flying(mute=True)
     assert len(meters.asked) == 1, "a second look would show no more"
-    assert record(world).adaptive == "started at 16.0 MiB/s: produce p99 before is not known"
+    assert record(world).adaptive == "started at 45.3 MiB/s: produce p99 before is not known"
     assert record(world).p99_before == 0
-    assert set(await go_on(world, 120.0)) == {16 * MI}
+    assert set(await go_on(world, 120.0)) == {FIRST}
 
 
 async def test_it_obeys_new_limits_in_mid_move() -> None:
@@ -216,7 +276,7 @@ async def test_an_operator_that_restarts_goes_on_from_where_it_was() -> None:
     world, meters = await flying()
     await go_on(world, 30.0)
     (before,) = rates(world)
-    assert before > 16 * MI
+    assert before > FIRST
     meters.slow = True  # what is seen now must not be taken for how it was before
     world.restart_operator()
     assert max(await go_on(world, 20.0)) == before

@@ -377,7 +377,7 @@ async def test_a_sweep_that_cannot_be_proved_is_not_called_one(fallen: str) -> N
     assert [r.throttle is None for r in world.reassignments()] == [False]
     await world.reconciler.release(NAMESPACE, NAME)
     assert world.recorder.told[-1].reason == "ThrottleLeft"
-    assert "broker 0, broker 1, broker 2" in world.recorder.told[-1].message
+    assert "rate of broker 0, 1, 2, 3 and {leader" in world.recorder.told[-1].message
     assert all(not r.finalizers for r in world.reassignments())
 
 

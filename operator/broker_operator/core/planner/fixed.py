@@ -1,17 +1,23 @@
-"""Plans whose end is given: what was is to be again, or one broker takes another's place."""
+"""Plans whose end is given.
+
+What was is to be again, one broker takes another's place, or a plan goes on without a lost broker.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker_operator.core.model import TopicPartition
 from broker_operator.core.planner.plan import make_plan
-from broker_operator.core.planner.problem import mean_size
+from broker_operator.core.planner.problem import mean_size, usable_racks
 from broker_operator.core.planner.types import Plan, PlanRefusedError
 from broker_operator.core.text import name_some
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from broker_operator.core.model import Assignment, BrokerId, Replicas
     from broker_operator.core.planner.types import PlanRequest
 
@@ -103,6 +109,79 @@ def plan_replacement(request: PlanRequest, broker: BrokerId, by: BrokerId) -> Pl
         for topic, its in request.assignment.items()
     }
     return plan_to(request, target)
+
+
+def plan_around(request: PlanRequest, former: Assignment, emptied: frozenset[BrokerId]) -> Plan:
+    """Return the plan that leads where a former one does, but empties brokers without lost ones.
+
+    Each of the `stuck_around` partitions keeps its places on targets; on every other place comes
+    the target that crowds the fewest racks, and of these the one with the fewest replicas. Not only
+    what is on a broker to be emptied is replaced, but what is on a lost one beside it: Kafka ends
+    no move before all of its target is in sync. Everything else still leads to where it did.
+
+    Args:
+        request: The present state; its targets are the brokers that are left.
+        former: Where the former plan leads.
+        emptied: Brokers that shall hold nothing afterwards.
+
+    Raises:
+        PlanRefusedError: ReplicationFactorTooHigh, if too few brokers are left.
+    """
+    usable = request.targets - emptied
+    stuck = stuck_around(request.assignment, former, usable, emptied)
+    target = {
+        topic: {n: former.get(topic, {}).get(n, replicas) for n, replicas in its.items()}
+        for topic, its in request.assignment.items()
+    }
+    for tp in stuck:
+        target[tp.topic][tp.partition] = tuple(
+            b for b in request.assignment[tp.topic][tp.partition] if b in usable
+        )
+    load = Counter(b for its in target.values() for replicas in its.values() for b in replicas)
+    racks = usable_racks(request.brokers, usable)
+    for tp in stuck:
+        replicas = list(request.assignment[tp.topic][tp.partition])
+        if len(replicas) > len(usable):
+            raise PlanRefusedError(
+                "ReplicationFactorTooHigh",
+                f"{tp} has replication factor {len(replicas)}, but only {len(usable)} brokers are "
+                "left to hold it",
+            )
+        for place, broker in enumerate(replicas):
+            if broker not in usable:
+                replicas[place] = _stand_in(replicas, usable, racks, load)
+                load[replicas[place]] += 1
+        target[tp.topic][tp.partition] = tuple(replicas)
+    return plan_to(request, target)
+
+
+def _stand_in(
+    replicas: Sequence[BrokerId],
+    usable: frozenset[BrokerId],
+    racks: Mapping[BrokerId, str],
+    load: Mapping[BrokerId, int],
+) -> BrokerId:
+    """Return the broker that crowds the fewest racks, and of these the one with least to hold."""
+    crowd = Counter(racks[b] for b in replicas if b in usable)
+    return min(usable.difference(replicas), key=lambda b: (crowd[racks[b]], load[b], b))
+
+
+def stuck_around(
+    now: Assignment, former: Assignment, usable: frozenset[BrokerId], emptied: frozenset[BrokerId]
+) -> list[TopicPartition]:
+    """Return the partitions that a former plan takes off brokers, but not onto usable ones alone.
+
+    One that the former plan does not know is so, too, if it is on a broker to be emptied.
+    """
+    found = []
+    for topic, its in sorted(now.items()):
+        for number, replicas in sorted(its.items()):
+            if emptied.isdisjoint(replicas):
+                continue
+            planned = former.get(topic, {}).get(number)
+            if planned is None or (emptied.isdisjoint(planned) and not usable.issuperset(planned)):
+                found.append(TopicPartition(topic, number))
+    return found
 
 
 def plan_to(request: PlanRequest, target: Assignment) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
@@ -52,18 +52,18 @@ async def choose(
         watch.moved = now
     before = Level(p99=record.p99_before / 1000) if record.p99_before else Level()
     if watch.uid != active.uid or watch.course is None:
-        watch.uid, watch.course = active.uid, Course(calm=now, steady=True)
+        watch.uid, watch.course = active.uid, Course(calm=now)
         watch.level = before
-    rate = adaptive.nearest(rungs, record.rate)
+    rate = watch.rate = adaptive.nearest(rungs, record.rate)
     if rate != record.rate:
-        watch.course = Course(calm=now, steady=True)
+        watch.course = Course(calm=now)
         reason = f"set to {format_bytes(rate)}/s: the limits were changed"
         return Wanted(rate, reason, record.p99_before)
     health = await _health(scope)
     if health is None:
         return Wanted(rate, record.adaptive, record.p99_before)
     decision = adaptive.decide(rungs, rate, health, watch.level or before, watch.course)
-    watch.course = decision.course
+    watch.course, watch.rate = decision.course, decision.rate
     same = adaptive.kind_of(decision.reason) in ("", adaptive.kind_of(record.adaptive))
     news = decision.rate != rate or not same
     reason = decision.reason if news else record.adaptive
@@ -73,7 +73,7 @@ async def choose(
 async def _begin(
     scope: Scope, active: Reassignment, record: ThrottleRecord | None, rungs: tuple[int, ...]
 ) -> Wanted | Wait:
-    """Look how the brokers are before anything moves, and start in the middle."""
+    """Look how the brokers are before anything moves, and start, or go on at the last rate."""
     watch, now = scope.memory.watch, scope.clock.monotonic()
     recent = watch.moved is not None and now - watch.moved < REMEMBER_SECONDS
     if not recent or watch.level is None:
@@ -86,8 +86,15 @@ async def _begin(
             )
         watch.level = Level(health.p99, health.mean) if health else Level()
     level = watch.level
-    watch.uid, watch.course = active.uid, Course(calm=now, steady=record is not None, p99=level.p99)
-    rate = adaptive.nearest(rungs, record.rate) if record else adaptive.first_rate(rungs)
+    if watch.uid == active.uid and watch.course is not None:
+        # It goes on after a pause, and what was too much before that still is.
+        watch.course = replace(watch.course, calm=now, binding=False)
+    else:
+        # Where something was copied just now, the next copying costs nothing at first.
+        begun = now if record is None and not recent else -math.inf
+        watch.uid, watch.course = active.uid, Course(calm=now, p99=level.p99, begun=begun)
+        watch.rate = adaptive.first_rate(rungs)
+    rate = watch.rate = adaptive.nearest(rungs, record.rate if record else watch.rate)
     before = "not known" if level.p99 is None else f"{level.p99 * 1000:.0f} ms"
     reason = f"started at {format_bytes(rate)}/s: produce p99 before is {before}"
     return Wanted(rate, reason, math.ceil((level.p99 or 0) * 1000))
@@ -103,7 +110,8 @@ async def _health(scope: Scope) -> Health | None:
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return None
     readings = await scope.meters.read(_addresses(scope))
-    watch.look = Look(now, readings, lost_replicas(ensemble, kafka))
+    flying = frozenset(scope.diagnosis.ours)
+    watch.look = Look(now, readings, lost_replicas(ensemble, kafka), flying)
     if before is None or now - before.seconds > REMEMBER_SECONDS:
         return None  # one of an earlier move: a mean since then is not how clients are now
     return compare(before, watch.look)

@@ -45,6 +45,7 @@ async def draft(
     make: Callable[[PlanRequest], Plan],
     *,
     undo: bool = False,
+    without: frozenset[BrokerId] = frozenset(),
 ) -> Draft | Blocked:
     """Make a plan; Blocked if what it needs is not there now.
 
@@ -54,11 +55,13 @@ async def draft(
         kafka: What the brokers say.
         make: Makes the plan that is wanted.
         undo: It puts back what was, however that was spread over racks.
+        without: Brokers that are wanted and that it must not count on.
 
     Raises:
         PlanRefusedError: It cannot end well.
     """
-    request = _request(scope, ensemble, kafka)
+    targets = scope.diagnosis.desired - without
+    request = _request(scope, ensemble, kafka, targets)
     # In a thread: a large plan takes seconds, and other clusters and the probes must not wait.
     found = await asyncio.to_thread(
         _planned,
@@ -79,7 +82,7 @@ async def draft(
     if full := no_room(scope, found.plan, kafka):
         raise PlanRefusedError("NotEnoughDisk", full)
     stored = StoredPlan(found.plan.origin, found.plan.target)
-    now = await standing(scope, stored, ensemble, kafka, undo=undo)
+    now = await standing(scope, stored, ensemble, kafka, targets, undo=undo)
     if broken := await asyncio.to_thread(refusal, stored, now):
         raise PlanRefusedError("PromiseBroken", broken)
     return found
@@ -94,14 +97,20 @@ def no_room(scope: Scope, plan: Plan | StoredPlan, kafka: KafkaView) -> str:
 
 
 async def standing(
-    scope: Scope, plan: StoredPlan, ensemble: Ensemble, kafka: KafkaView, *, undo: bool
+    scope: Scope,
+    plan: StoredPlan,
+    ensemble: Ensemble,
+    kafka: KafkaView,
+    targets: frozenset[BrokerId],
+    *,
+    undo: bool,
 ) -> Standing:
-    """Return how the cluster stands, as far as a plan's promises go."""
+    """Return how the cluster stands, as far as a plan's promises go that counts on `targets`."""
     topics = changed_topics(plan).intersection(kafka.leadership, ensemble.topics)
     return Standing(
         ensemble=ensemble,
         leadership=kafka.leadership,
-        targets=scope.diagnosis.desired,
+        targets=targets,
         min_insync=await scope.admin.min_insync(sorted(topics)) if topics else {},
         undo=undo,
     )
@@ -125,7 +134,9 @@ def _planned(
     return Draft(plan, make_report(request, plan, batches, settings.foretold_rate, leaving))
 
 
-def _request(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> PlanRequest:
+def _request(
+    scope: Scope, ensemble: Ensemble, kafka: KafkaView, targets: frozenset[BrokerId]
+) -> PlanRequest:
     named = {b for _, state in ensemble.partitions() for b in state.replicas}
     brokers = [
         Broker(
@@ -138,7 +149,7 @@ def _request(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> PlanRequest:
     return PlanRequest(
         assignment=ensemble.assignment,
         brokers=tuple(brokers),
-        targets=scope.diagnosis.desired,
+        targets=targets,
         sizes=largest_sizes(kafka),
     )
 

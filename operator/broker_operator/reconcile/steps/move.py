@@ -68,7 +68,7 @@ async def advance(scope: Scope) -> Outcome:
     if (breach := await _breach(scope, active, plan, batch)) is not None:
         return breach
     if batch:
-        return await _submit(scope, active, plan, batch)
+        return await _submit(scope, active, plan, batch, ensemble)
     left = scope.diagnosis.left
     if left is not None and left.done:
         return await _finish(scope, active, ensemble, kafka)
@@ -194,11 +194,16 @@ async def _left_over(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     gone = absence.given_up(scope)
     if stuck := {tp: away & gone for tp, away in waiting.items() if away & gone}:
         down = frozenset().union(*stuck.values())
+        around = await planning.lead_around(scope, active)
+        if around is not None and not isinstance(around, Blocked):
+            return around
         way = "they move once it is back"
+        if around is not None:
+            way += f" (no other broker can stand in: {around.message})"
         if down - scope.diagnosis.desired:  # only an undo leads there
             way += f"; to let it go, delete Reassignments {active.name} and {active.undoes}"
         message = f"{_named(stuck)} stay where they are, for {absence.told(scope, down)}; {way}"
-        return Blocked("TargetBrokerDown", message, seconds=2.0)
+        return Blocked("TargetBrokerDown", message, seconds=10.0)
     away = sorted(frozenset().union(*waiting.values()))
     message = (
         f"{_named(waiting)} wait for broker {name_some(away)}, which is not registered; they move "
@@ -227,7 +232,9 @@ async def _breach(
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return None  # nothing is submitted then
-    now = await standing(scope, plan, ensemble, kafka, undo=active.cause is Cause.UNDO)
+    targets = scope.diagnosis.desired - active.plan_avoids
+    undoes = active.cause is Cause.UNDO
+    now = await standing(scope, plan, ensemble, kafka, targets, undo=undoes)
     breaches = (*breaches_of_state(plan, now), *breaches_of_batch(batch, plan, now))
     verdict = judge(breaches)
     if verdict is None:
@@ -238,18 +245,18 @@ async def _breach(
 
 
 async def _submit(
-    scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment
+    scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment, seen: Ensemble
 ) -> Outcome:
     if (outcome := await throttle.ensure(scope, active, plan)) is not None:
         return outcome
     count = sum(len(partitions) for partitions in batch.values())
     if scope.facts.cluster.spec.reassignment.via is Via.ADMIN_API:
-        if not _untouched(batch, await scope.coordination.read()):
+        if not _untouched(batch, seen, await scope.coordination.read()):
             return Wait("Moving", "nothing submitted: a partition has changed", POLL_SECONDS)
         await scope.admin.reassign(batch)
     else:
         try:
-            await scope.coordination.submit(batch)
+            await scope.coordination.submit(batch, seen.topics)
         except ReassignmentInProgressError:
             message = "/admin/reassign_partitions is in use; waiting for the controller"
             return Wait("Moving", message, seconds=POLL_SECONDS)
@@ -258,14 +265,17 @@ async def _submit(
     return Wait("Moving", f"submitted {count} partitions", seconds=POLL_SECONDS)
 
 
-def _untouched(batch: Assignment, now: Ensemble) -> bool:
-    """Whether nobody has begun to move these partitions, deleted them, or begun a migration since.
+def _untouched(batch: Assignment, seen: Ensemble, now: Ensemble) -> bool:
+    """Whether nobody has moved these partitions, deleted them, or begun a migration since.
 
     The controller obeys whoever spoke last, and would call the other move off. Submission through
-    ZooKeeper looks for itself, and has a lock besides.
+    ZooKeeper looks for itself, in a transaction, and has a lock besides.
     """
-    states = [now.topics.get(t, {}).get(n) for t, partitions in batch.items() for n in partitions]
-    return not now.migrating and all(s is not None and not s.in_flight for s in states)
+    return not now.migrating and all(
+        now.topics.get(topic, {}).get(number) == seen.topics[topic][number]
+        for topic, partitions in batch.items()
+        for number in partitions
+    )
 
 
 async def _finish(

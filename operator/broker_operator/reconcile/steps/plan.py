@@ -12,8 +12,10 @@ from broker_operator.core.fit import changes, misfit
 from broker_operator.core.lifecycle import balanced_over, held_back
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
+from broker_operator.core.planner.fixed import plan_around, stuck_around
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
+from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
 from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import Draft, draft
@@ -21,6 +23,7 @@ from broker_operator.reconcile.steps.draft import Draft, draft
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from broker_operator.core.model import Assignment, BrokerId
     from broker_operator.reconcile.scope import Scope
 
 
@@ -49,7 +52,8 @@ async def _go_on(scope: Scope) -> Outcome:
         return DONE
     view = _view(scope)
     if isinstance(view, Blocked):
-        return view
+        around = None if active is None else await _without_lost(scope, active)
+        return view if around is None else around
     if scope.diagnosis.ours:
         back = active is not None and undo.reverses(scope, active)
         return await undo.land(scope, active, view[1], back=back)
@@ -238,6 +242,66 @@ async def _plan_anew(
     return await record.store(scope, active, *found, changed)
 
 
+async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
+    """Plan anew what empties a broker and needs one that is given up; nothing may be in flight.
+
+    Only that: a broker that joins, or gets its share, has no stand-in. Nor has one that its user
+    names, or that an undo leads back to.
+
+    Returns:
+        Blocked, if no other broker can take it; None, if there is nothing of the kind.
+    """
+    ensemble, kafka, plan = scope.facts.ensemble, scope.facts.kafka, scope.facts.plan
+    lost = absence.given_up(scope) & scope.diagnosis.desired
+    emptied = scope.diagnosis.leaving | active.evacuate
+    if not lost or not active.started or active.replace or active.cause is Cause.UNDO:
+        return None
+    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
+        return None
+    now, known = ensemble.assignment, plan if isinstance(plan, StoredPlan) else StoredPlan({}, {})
+    former = _since(known.target, now) if active.topics else known.target
+    # What is being deleted stays: the controller would drop every batch with it.
+    former = {**former, **{t: its for t, its in now.items() if t not in kafka.leadership}}
+    if not stuck_around(now, former, scope.diagnosis.desired - lost - emptied, emptied):
+        return None
+    maker = partial(plan_around, former=former, emptied=emptied)
+    found = await _drafted(scope, ensemble, kafka, maker, without=lost)
+    if isinstance(found, Blocked):
+        return found
+    why, avoids = absence.told(scope, lost), active.plan_avoids | lost
+    whole = replace(found.plan, origin=_since(known.origin, found.plan.origin))
+    stored = await record.store(scope, active, whole, found.report, why, avoids=avoids)
+    await scope.tell("LedAround", f"{active.name} has a plan that needs no lost broker, for {why}")
+    return stored
+
+
+async def _without_lost(scope: Scope, active: Reassignment) -> Outcome | None:
+    """Replace a plan that does not fit, or is lost, although a broker is away for good."""
+    missing, plan, ensemble = scope.diagnosis.missing, scope.facts.plan, scope.facts.ensemble
+    if not missing or missing - absence.given_up(scope) or isinstance(ensemble, Unknown):
+        return None
+    if scope.obstacle is not None or scope.diagnosis.foreign:
+        return None
+    if scope.diagnosis.ours or ensemble.requested is not None:
+        if isinstance(plan, StoredPlan) and not isinstance(scope.facts.kafka, Unknown):
+            return await undo.give_up(scope, plan, scope.facts.kafka)
+        return None
+    if throttle.pending(scope, active):
+        return await throttle.sweep(scope, active)
+    if active.deleting or not (active.requested or active.brokers == scope.diagnosis.desired):
+        return None  # it is to end, not to go on in another way
+    outcome = await lead_around(scope, active)
+    return None if isinstance(outcome, Blocked) else outcome
+
+
+def _since(first: Assignment, now: Assignment) -> Assignment:
+    """Return where everything was at first, and what is new since as it is: an undo leads there."""
+    return {
+        topic: {n: first.get(topic, {}).get(n, replicas) for n, replicas in its.items()}
+        for topic, its in now.items()
+    }
+
+
 def _refused(active: Reassignment, why: str) -> str:
     """Say why there is no new plan; what a user has asked for, and is half done, can be undone."""
     if not active.requested:
@@ -289,8 +353,9 @@ async def _drafted(
     maker: Callable[[PlanRequest], Plan],
     *,
     undo: bool = False,
+    without: frozenset[BrokerId] = frozenset(),
 ) -> Draft | Blocked:
     try:
-        return await draft(scope, ensemble, kafka, maker, undo=undo)
+        return await draft(scope, ensemble, kafka, maker, undo=undo, without=without)
     except PlanRefusedError as refusal:
         return Blocked(refusal.reason, refusal.message, seconds=10.0)

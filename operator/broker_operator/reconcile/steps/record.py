@@ -19,6 +19,7 @@ from broker_operator.reconcile.steps import throttle
 if TYPE_CHECKING:
     from typing import Any
 
+    from broker_operator.core.model import BrokerId
     from broker_operator.core.planner import Plan
     from broker_operator.core.planner.report import Report
     from broker_operator.reconcile.scope import Scope
@@ -37,11 +38,23 @@ async def create(scope: Scope, cause: Cause, undoes: str = "") -> Reassignment:
 
 
 async def store(
-    scope: Scope, active: Reassignment, plan: Plan, report: Report, changed: str = ""
+    scope: Scope,
+    active: Reassignment,
+    plan: Plan,
+    report: Report,
+    changed: str = "",
+    *,
+    avoids: frozenset[BrokerId] = frozenset(),
 ) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
 
-    `changed`: why the plan that was there before does not fit any more.
+    Args:
+        scope: This pass.
+        active: Whose plan it is.
+        plan: The plan.
+        report: What it does.
+        changed: Why the plan that was there before does not fit any more.
+        avoids: Brokers that are wanted, and given up: what leaves others does not wait for them.
     """
     config_maps = render.plan_config_maps(scope.facts.cluster, active, plan, report)
     for body in config_maps:
@@ -68,6 +81,7 @@ async def store(
         "leaderChanges": plan.leader_changes,
         **render.plan_figures(report),
         "brokers": sorted(holders),
+        **({"avoids": sorted(avoids)} if avoids else {}),
         "configMaps": [body["metadata"]["name"] for body in config_maps],
     }
     await update(

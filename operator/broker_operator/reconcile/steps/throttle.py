@@ -226,12 +226,16 @@ def _may_be_set(rate: int, setting: int | AdaptiveThrottle | None) -> bool:
 
 
 def left_behind(record: ThrottleRecord) -> str:
-    """Say what a throttle that could not be swept has set, and how to take it off by hand."""
-    places = [f"broker {b}" for b in record.brokers] + [f"topic {t}" for t in record.topics]
+    """Say what a throttle that could not be swept has set, and how to take it off by hand.
+
+    All of it, for nobody will remember; what is too long for an Event is cut off at its end.
+    """
     return (
-        f"the replication throttle of {format_bytes(record.rate)}/s on {name_some(places)} could "
-        "not be removed; once Kafka answers, delete {leader,follower}.replication.throttled.rate "
-        "of the brokers and .replicas of the topics: kafka-configs --alter --delete-config"
+        f"the replication throttle of {format_bytes(record.rate)}/s could not be removed; once "
+        "Kafka answers, use kafka-configs --alter --delete-config on "
+        "{leader,follower}.replication.throttled.rate of broker "
+        f"{', '.join(map(str, record.brokers))} and "
+        f"{{leader,follower}}.replication.throttled.replicas of topic {', '.join(record.topics)}"
     )
 
 
