@@ -73,7 +73,7 @@ def weigh() -> None:
 
 @main.command("throttle")
 @click.option("--rounds", default=2, show_default=True, help="Moves with each throttle.")
-@click.option("--megabytes", default=5000.0, show_default=True, help="Bytes on the cluster.")
+@click.option("--megabytes", default=6500.0, show_default=True, help="Bytes on the cluster.")
 @click.option("--rate", default=500, show_default=True, help="Records a second.")
 def move(rounds: int, megabytes: float, rate: int) -> None:
     """Move under traffic with the adaptive throttle and with the fixed default."""

@@ -6,8 +6,11 @@ producers feel is the latency of acknowledged records, of all of them, not of a 
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import mean
 from string import Template
@@ -32,10 +35,28 @@ if TYPE_CHECKING:
 
 NAMESPACE = "broker-operator-bench"
 FIXED, ADAPTIVE = "50Mi", "Adaptive"
-TOPICS, PARTITIONS = 6, 4
-"""A move has a price of its own, whatever its size, so partitions must not be all too small."""
+TOPICS, PARTITIONS = 1, 4
+"""Few, and of gigabytes: producers feel each start and end of a move, whatever its size and its
+rate, and with small partitions there would be little else to measure."""
 OLD = 3
 """Brokers that hold everything at first. Replicas that are added are on the fourth alone."""
+BROKERS: dict[str, Any] = {
+    "storage": {"size": "20Gi"},
+    "jvm": {"heap": "256Mi"},
+    "resources": {"requests": {"cpu": "400m", "memory": "600Mi"}, "limits": {"memory": "1Gi"}},
+    "config": {
+        **{key: its for key, its in SMALL.items() if not key.startswith(("replica", "num."))},
+        "num.network.threads": "16",
+    },
+}
+"""What is set for copying is as brokers get it. Segments stay small: Kafka syncs each to the disk
+when it is full, while those of 1 GiB are left to the kernel, which writes half a gigabyte at once
+every ten seconds, so that everything waits for a second whatever the throttle. A network thread
+that sends what must be read from the disk first holds up all whose connections it has (KAFKA-7504):
+with many threads few share one with the replica that is copied."""
+CLIENT_CPU = "400m"
+"""As much as a broker: what a client waits for a processor that brokers have is no latency of
+theirs. Real clients are elsewhere."""
 MOST_TIMES = 1.5
 """The p99 in a move may be so many times what it was before."""
 WAVERS = 1.1
@@ -43,6 +64,10 @@ WAVERS = 1.1
 BASELINE_SECONDS = 45.0
 """Kafka's own percentiles, by which the adaptive throttle goes, remember some minutes; a baseline
 that is much longer would only make the bench longer."""
+WARM_SECONDS = 60.0
+"""What a new broker compiles in its first minute is felt by everybody on two cores."""
+LOOK_SECONDS = 5.0
+"""So is each kubectl."""
 MOVE_SECONDS = 1200.0
 _PAGE = Path(__file__).with_name("throttle.md")
 MIB = 2**20
@@ -81,22 +106,22 @@ class Run:
 class Heard:
     """Collects what the producer says of its latencies, and brokers of ISRs, in other threads."""
 
-    counts: list[dict[str, int]] = field(default_factory=list)
+    counts: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     fallen: int = 0
 
     def hear(self, line: dict[str, Any]) -> None:
         """Take one line of a traffic pod."""
         if line.get("kind") == "produce":
-            self.counts.append(line["counts"])
+            self.counts.append((time.time(), line["counts"]))
         if line.get("kind") == "describe":
             old = (its for broker, its in line["brokers"].items() if int(broker) < OLD)
             self.fallen = max(self.fallen, sum(its["replicas"] - its["in_sync"] for its in old))
 
-    def take(self) -> tuple[float, int]:
-        """Return the p99 in ms, and `Run.fallen`, of the time since it was last asked."""
-        counts, self.counts = self.counts, []
+    def take(self, until: float = math.inf) -> tuple[float, int]:
+        """Return the p99 in ms, and `Run.fallen`, since it was last asked, up to a Unix time."""
+        lines, self.counts = self.counts, []
         fallen, self.fallen = self.fallen, 0
-        return percentile(counts, 0.99) or 0.0, fallen
+        return percentile([its for at, its in lines if at <= until], 0.99) or 0.0, fallen
 
 
 def measure(console: Console, *, rounds: int, megabytes: float, rate: int) -> list[Run]:
@@ -128,11 +153,7 @@ def measure(console: Console, *, rounds: int, megabytes: float, rate: int) -> li
 def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> list[Run]:
     env.install()
     make_zookeeper(env, NAMESPACE)
-    storage = {"size": "20Gi"}
-    config = {key: value for key, value in SMALL.items() if not key.startswith("replica")}
-    env.apply(
-        broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", storage=storage, config=config)
-    )
+    env.apply(broker_cluster("bench", NAMESPACE, "zookeeper:2181/bench", **BROKERS))
     brokers, heard = Brokers(env, "bench", NAMESPACE), Heard()
     brokers.ready(3)
     traffic = Traffic(
@@ -140,7 +161,7 @@ def _measure_on(env: Environment, rounds: int, megabytes: float, rate: int) -> l
         env.kubeconfig,
         NAMESPACE,
         brokers.bootstrap,
-        options=TrafficOptions(rate=rate, program=str(binaries.kubectl())),
+        options=TrafficOptions(rate=rate, cpu=CLIENT_CPU, program=str(binaries.kubectl())),
         on_line=heard.hear,
     )
     try:
@@ -181,6 +202,8 @@ def _run(brokers: Brokers, heard: Heard, throttle: str) -> Run:
         return new[0] if new and "plan" in new[0].get("status", {}) else None
 
     name = brokers.until("a plan", planned, 240)["metadata"]["name"]
+    os.sync()  # what was written before is no part of what is measured
+    time.sleep(WARM_SECONDS)
     heard.take()
     time.sleep(BASELINE_SECONDS)
     before, _ = heard.take()
@@ -198,8 +221,9 @@ def _run(brokers: Brokers, heard: Heard, throttle: str) -> Run:
             reasons.append(reason)
         return found if finished(found) else None
 
-    moved = eventually("the move to end", ended, MOVE_SECONDS)
-    during, fallen = heard.take()
+    moved = eventually("the move to end", ended, MOVE_SECONDS, every=LOOK_SECONDS)
+    end = datetime.fromisoformat(moved["status"]["finishedAt"])
+    during, fallen = heard.take(end.timestamp() + 1.0)
     brokers.ready(4, MOVE_SECONDS)
     outcome = moved["status"]["outcome"]
     return Run(

@@ -56,7 +56,7 @@ def main(seed: int | None, span: str, budget: float) -> None:
 def play(seed: int, first: int, last: int, budget: float) -> Run:
     """Play rounds on an embedded cluster, which goes afterwards unless KEEP is set."""
     with embedded(CLUSTER) as environment:
-        runner = Runner(World(environment, Cluster(CLUSTER)), click.echo)
+        runner = Runner(World(environment, Cluster(CLUSTER)), click.echo, seed)
         try:
             results = runner.run(rounds(seed, first, last), budget)
         finally:

@@ -35,12 +35,14 @@ class Runner:
     Attributes:
         world: Where.
         say: Takes a line for people.
+        seed: Of the rounds.
         p99_before_ms: See `results.Run`.
         acked: Records acknowledged when the last round had ended.
     """
 
     world: World
     say: Callable[[str], None]
+    seed: int
     p99_before_ms: float = 0.0
     acked: int = 0
     _made: bool = False
@@ -62,6 +64,9 @@ class Runner:
             result = self._play(plan)
             results.append(result)
             self.say(told(result))
+            if result.problems:
+                kept = self.world.keep(f"seed-{self.seed}-round-{plan.number}")
+                self.say(f"  what the brokers hold is in {kept}")
             self._made = not result.problems
             if sum(bool(result.problems) for result in results) >= MOST_FAILURES:
                 break

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos import truth
 from tests.cluster import binaries
+from tests.cluster.cache import cache_root
 from tests.e2e.brokers import SMALL, Brokers, broker_cluster, make_zookeeper
 from tests.e2e.environment import eventually, provide
 from tests.traffic.pods import Traffic, TrafficOptions
@@ -27,6 +32,8 @@ MOVE_SECONDS = 8.0
 """How long a new broker is to receive its share: long enough to be hit in the middle."""
 SLOWEST = 256 * 1024
 BASELINE_LINES = 10
+KEPT_ROUNDS = 5
+"""Of those that failed, how many stay to be looked at."""
 
 
 @dataclass
@@ -132,6 +139,25 @@ class World:
             return
         self.env.kubectl("delete", "bc", "--all", *where, "--timeout=90s")
         self.env.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+
+    def keep(self, name: str) -> Path:
+        """Copy the brokers' logs, for `kafka-dump-log`, to where they outlive the cluster.
+
+        What changes or goes meanwhile is copied as it is then, or not at all.
+        """
+        volumes, kept = self.cluster.layout.volumes, cache_root() / "chaos" / name
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True, exist_ok=True)
+        for folder, _, files in os.walk(volumes):
+            copy = kept / Path(folder).relative_to(volumes)
+            for file in (f for f in files if f.endswith(".log") or f == "meta.properties"):
+                with suppress(OSError):
+                    copy.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(Path(folder) / file, copy / file)
+        former = sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)
+        for stale in former[:-KEPT_ROUNDS]:
+            shutil.rmtree(stale, ignore_errors=True)
+        return kept
 
     # --- what people do
 

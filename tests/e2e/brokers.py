@@ -19,6 +19,11 @@ MOVE_SECONDS = 300.0
 KAFKA_IMAGE = pulled("broker-operator/kafka:3.9.2")
 USUAL = {"throttle": "50Mi", "maxMovesPerBroker": 5}
 """The defaults of `spec.reassignment`, for a test to put back."""
+SLOWEST = {"throttle": "100Ki", "maxMovesPerBroker": 1}
+"""A move of some minutes, that outlasts what is done to it on a busy machine too.
+
+Each source sends up to 1 MiB at once, whatever the throttle: two sources would be twice as fast.
+"""
 
 SMALL = {
     # What lets several brokers live on two cores and little memory.

@@ -124,10 +124,11 @@ def test_pod_deleted_in_mid_move(brokers: Brokers, traffic: Traffic, victim: str
 def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) -> None:
     """Kafka's own tool moves a partition, slowly; meanwhile the cluster is scaled."""
     brokers.topics("--create", "--topic", "foreign", "--replica-assignment", "0:1")
-    brokers.produce("foreign", 15000)
+    brokers.produce("foreign", 25000)
     wanted = [{"topic": "foreign", "partition": 0, "replicas": [2, 1]}]
     tool = "/opt/kafka/bin/kafka-reassign-partitions"
-    # 75 kB/s for 3 MB, of which the first fetch takes one at once: long enough to be seen.
+    # 75 kB/s for 5 MB, of which the first fetch takes one at once: long enough to be seen, though
+    # the tool, the one that shows throttles and the fourth broker have to start first.
     brokers.run(
         *("sh", "-c"),
         f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
@@ -141,32 +142,34 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
         lines = [line for line in shown.splitlines() if "rate=75000" in line]
         return shown if len(lines) == 6 and shown.count("throttled.replicas=0:") == 4 else ""
 
-    throttles = eventually("the foreign throttle", throttled, 30)
-    before = newest_number(brokers)
-    brokers.scale(4)
+    try:
+        throttles = eventually("the foreign throttle", throttled, 60)
+        before = newest_number(brokers)
+        brokers.scale(4)
 
-    def named() -> bool:
-        condition = brokers.condition("Reconciling")
-        return condition.get("reason") == "ForeignReassignment" and (
-            "foreign-0" in condition["message"]
-        )
+        def named() -> bool:
+            condition = brokers.condition("Reconciling")
+            return condition.get("reason") == "ForeignReassignment" and (
+                "foreign-0" in condition["message"]
+            )
 
-    brokers.until("the foreign move to be named in status", named, READY_SECONDS)
-    assert newest_number(brokers) == before, "nothing is planned meanwhile"
-    assert brokers.throttles() == throttles
+        brokers.until("the foreign move to be named in status", named, READY_SECONDS)
+        assert newest_number(brokers) == before, "nothing is planned meanwhile"
+        assert brokers.throttles() == throttles
 
-    def ended() -> bool:
-        listed = brokers.run(tool, "--bootstrap-server", brokers.bootstrap, "--list")
-        return "No partition reassignments found" in listed
+        def ended() -> bool:
+            listed = brokers.run(tool, "--bootstrap-server", brokers.bootstrap, "--list")
+            return "No partition reassignments found" in listed
 
-    eventually("the foreign move to end", ended, MOVE_SECONDS, every=2)
-    brokers.ready(4, MOVE_SECONDS)
-    held = traffic.describe(assignment=True)["assignment"]["foreign"]["0"]
-    assert 0 not in held, f"what the other tool moved stays moved: {held}"
-    assert brokers.throttles() == throttles, "ours is swept, and theirs stays"
-    assert brokers.events("ForeignThrottle", seconds=30)
-    forget_throttles(brokers, "foreign")
-    brokers.topics("--delete", "--topic", "foreign")
+        eventually("the foreign move to end", ended, MOVE_SECONDS, every=2)
+        brokers.ready(4, MOVE_SECONDS)
+        held = traffic.describe(assignment=True)["assignment"]["foreign"]["0"]
+        assert 0 not in held, f"what the other tool moved stays moved: {held}"
+        assert brokers.throttles() == throttles, "ours is swept, and theirs stays"
+        assert brokers.events("ForeignThrottle", seconds=30)
+    finally:
+        forget_throttles(brokers, "foreign")
+        brokers.topics("--delete", "--topic", "foreign")
     scale_and_finish(brokers, 3, "ScaleDown")
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e import mischief
-from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL, Brokers, broker_cluster, finished
+from tests.e2e.brokers import (
+    MOVE_SECONDS,
+    READY_SECONDS,
+    SLOWEST,
+    USUAL,
+    Brokers,
+    broker_cluster,
+    finished,
+)
 from tests.e2e.environment import DEPLOYMENT, OPERATOR_NAMESPACE
 from tests.e2e.test_scaling import number
 
@@ -23,10 +31,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-SLOW = {"throttle": "300Ki", "maxMovesPerBroker": 2}
-"""So that a move outlasts what is done to it."""
 FROZEN_SECONDS = 60.0
 OUTAGE_SECONDS = 30.0
+RETURN_SECONDS = 300.0
+"""Kubernetes' own controllers ask an API server that was away ever less often."""
 GRACE_SECONDS = 60.0
 """`terminationGracePeriodSeconds` of a broker's pod."""
 ASKED_AGAIN_SECONDS = 60.0
@@ -53,8 +61,8 @@ def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
     env, cluster = brokers.env, brokers.env.embedded
     if cluster is None:
         pytest.skip("processes can only be stopped on the embedded cluster's nodes")
-    traffic.start()
-    brokers.patch({"reassignment": SLOW})
+    traffic.start(outage=True)
+    brokers.patch({"reassignment": SLOWEST})
     try:
         with two_operators(env):
             brokers.scale(4)
@@ -72,7 +80,7 @@ def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
             assert brokers.on_broker(3)
             assert brokers.throttles() == ""
 
-            brokers.patch({"reassignment": SLOW})
+            brokers.patch({"reassignment": SLOWEST})
             brokers.scale(3)
             brokers.moving()
             delete_set_and_pods(brokers)
@@ -81,7 +89,9 @@ def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
             outage(brokers)
             brokers.patch({"reassignment": USUAL})
             brokers.ready(3, MOVE_SECONDS)
-            brokers.until("the end of the claim", lambda: not find(brokers, "pvc", claim), SOON)
+            brokers.until(
+                "the end of the claim", lambda: not find(brokers, "pvc", claim), RETURN_SECONDS
+            )
     finally:
         brokers.patch({"reassignment": USUAL})
     assert brokers.throttles() == ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL, Brokers
+from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, SLOWEST, USUAL, Brokers
 from tests.e2e.environment import DEPLOYMENT, OPERATOR_NAMESPACE
 from tests.e2e.mischief import delete_pod, operator_pods, pod_of, power_cut
 from tests.e2e.test_scaling import newest_number, scale_and_finish
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-SLOW = {"throttle": "300Ki", "maxMovesPerBroker": 2}
-"""So that the move outlasts both power cuts."""
 POWER_LOSS_SECONDS = 60.0
 """Two brokers may be on one node; a dead controller among them is missed after its session."""
 NEWCOMER = 3
@@ -75,7 +73,7 @@ def test_power_is_lost_on_both_sides_of_a_move(
         assert brokers.throttles() == ""
         traffic.start()
     before = newest_number(brokers)
-    brokers.patch({"reassignment": SLOW})
+    brokers.patch({"reassignment": SLOWEST})
     try:
         with closed(env, safe):
             brokers.scale(4)

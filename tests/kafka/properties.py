@@ -7,7 +7,10 @@ log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %c %m%n
 """
 
+# Nothing is synced to disk: the data live as long as the test, and a disk that is busy with
+# segments of brokers would hold every write up, for seconds, and lose sessions with it.
 ZOOKEEPER = """\
+forceSync=no
 tickTime=500
 dataDir={folder}
 clientPort={port}

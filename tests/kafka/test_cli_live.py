@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from broker_operator.core.model import (
 )
 from tests.cluster.jars import kafka_libs
 from tests.kafka.processes import wait_until
+from tests.kafka.view import View
 from tests.unit.cli.runs import assignment, entry, run, write
 
 if TYPE_CHECKING:
@@ -221,22 +223,35 @@ def test_batches_one_after_another_end_where_the_plan_does(
     assert standing(plan, *where)["complete"]
 
 
-def test_a_broker_that_is_down_is_known_and_emptied(
-    kafka_cluster: KafkaCluster, skewed: str, source: tuple[str, str]
+def test_a_controller_that_dies_is_waited_for_known_and_emptied(
+    kafka_cluster: KafkaCluster, topic: str, source: tuple[str, str]
 ) -> None:
-    kafka_cluster.stop_broker(0)
+    kafka_cluster.create_topic(topic, {n: (n, (n + 1) % len(BROKERS)) for n in BROKERS})
+    view = View(kafka_cluster.zookeeper)
+    dies = view.controller()
+    assert dies is not None
+
+    def row() -> dict[str, Any]:
+        rows: list[dict[str, Any]] = planned(*source)["brokers"]
+        return next(row for row in rows if row["id"] == dies)
+
+    kafka_cluster.kill_broker(dies)
     try:
-        wait_until(
-            lambda: not planned(*source)["brokers"][0]["live"], "both know that broker 0 is down"
-        )
-        report = planned(*source)
+        # Until its session ends, all that is there to ask names it as the controller.
+        assert view.controller() == dies
+        assert row()
+        wait_until(lambda: not row()["live"], "both know that it is down", 90.0)
+        broker = row()
     finally:
-        kafka_cluster.start_broker(0)
-    broker = report["brokers"][0]
-    assert (broker["id"], broker["live"], broker["target"]) == (0, False, False)
-    assert broker["replicas_before"] >= 4
+        with suppress(TimeoutError):
+            wait_until(lambda: dies not in view.brokers(), "its session's end")
+        view.close()
+        kafka_cluster.start_broker(dies)
+    assert not broker["target"]
+    assert broker["replicas_before"] >= 2
     assert broker["replicas_after"] == 0
-    assert skewed in kafka_cluster.client().list_topics(timeout=10).topics
+    assert topic in kafka_cluster.client().list_topics(timeout=10).topics
+    kafka_cluster.delete_topic(topic)
 
 
 def test_the_state_may_also_come_from_a_file(

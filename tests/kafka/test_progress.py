@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from confluent_kafka.admin import ResourceType
 
 from broker_operator.core.model import TopicPartition
 from broker_operator.core.render.config import broker_properties
@@ -30,6 +31,11 @@ SHARE = 0.2
 FLOOR_SECONDS = 4.0
 """It may always differ by so much: that is one look a second at copies that grow by up to 1 MB in
 each of five partitions at once, at 1 MiB/s. A fifth of the last ten seconds would be less."""
+
+
+LEADER = ("leader.replication.throttled.replicas", "leader.replication.throttled.rate")
+FOLLOWER = ("follower.replication.throttled.replicas", "follower.replication.throttled.rate")
+UNTHROTTLED = {"throttle": "0", "maxMovesPerBroker": 9}
 
 
 class Sample(NamedTuple):
@@ -142,6 +148,46 @@ async def test_a_drain_ends_when_it_is_said_to(brokers: KafkaCluster) -> None:
     assert came["predictedBytes"] == plan["bytes"]
     assert came["bytes"] == pytest.approx(plan["bytes"], rel=0.01)
     assert came["seconds"] == pytest.approx(came["predictedSeconds"], rel=SHARE)
+
+
+@pytest.mark.parametrize("kind", ["busy leader", "slow target"])
+async def test_the_slowest_are_named_with_their_reason(
+    usual_brokers: KafkaCluster, kind: str
+) -> None:
+    """Somebody else's throttle makes a broker as slow as its network or its disk might."""
+    topic = kind.replace(" ", "-")
+    if kind == "busy leader":  # it sends everything, and each of the others takes a third
+        rows: dict[int, tuple[int, ...]] = dict.fromkeys(range(9), (3,))
+        side, rates, expected = LEADER, {3: MEGABYTE}, "its leader, broker 3, sends "
+    else:  # each sends a third, and broker 0 takes its third more slowly
+        rows = {n: (n % 3, 3) for n in range(9)}
+        side, rates = FOLLOWER, {0: MEGABYTE // 2, 1: 2 * MEGABYTE, 2: 2 * MEGABYTE}
+        expected = "broker 0 takes "
+    every, rate_key = side
+    async with LiveWorld(usual_brokers, 4, reassignment=UNTHROTTLED) as world:
+        usual_brokers.create_topic(topic, rows)
+        for number in rows:
+            usual_brokers.fill(topic, number, 10 * MEGABYTE)
+        await world.settle()
+        usual_brokers.configure(ResourceType.TOPIC, topic, every, "*")
+        for broker, rate in rates.items():
+            usual_brokers.configure(ResourceType.BROKER, str(broker), rate_key, str(rate))
+        world.scale(3)
+
+        def told() -> list[str]:
+            status = world.reassignments()[-1].status if world.reassignments() else {}
+            return [slow["reason"] for slow in status.get("progress", {}).get("slowest", ())]
+
+        try:
+            await world.until(
+                lambda: any(f"; {expected}" in reason for reason in told()), f"{expected}..."
+            )
+        finally:
+            for broker in rates:
+                usual_brokers.configure(ResourceType.BROKER, str(broker), rate_key, None)
+            usual_brokers.configure(ResourceType.TOPIC, topic, every, None)
+        await world.settle()
+        world.assert_at_rest(0, 1, 2)
 
 
 async def test_brokers_with_the_settings_that_they_get_keep_to_the_throttle(

@@ -145,8 +145,9 @@ async def test_topics_may_come_and_go_while_they_are_read(nodes: Nodes) -> None:
                 nodes.delete(f"/brokers/topics/t{number}")
 
     churning = threading.Thread(target=churn)
-    churning.start()
     coordination = adapter(nodes.connect)
+    await coordination.read()  # a session, whose beginning the churn could hold up for too long
+    churning.start()
     try:
         counts = {len((await coordination.read()).topics) for _ in range(100)}
     finally:
@@ -187,6 +188,28 @@ async def test_writes_exactly_what_the_controller_reads(nodes: Nodes) -> None:
     with pytest.raises(ReassignmentInProgressError):
         await coordination.submit({"orders": {0: (0,)}})
     assert nodes.get(REQUEST)[0] == data
+    await coordination.close()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_nothing_is_created_if_a_topic_changes_at_that_very_moment(
+    nodes: Nodes, *, deleted: bool
+) -> None:
+    """A process that is suspended between its last look and its write must not write."""
+    nodes.serve(0, 1)
+    for topic in ("orders", "payments"):
+        nodes.set(f"/brokers/topics/{topic}", {"version": 1, "partitions": {"0": [0]}})
+
+    def meanwhile(_operation: str) -> None:
+        if deleted:
+            nodes.delete("/brokers/topics/payments")
+        else:
+            nodes.set("/brokers/topics/payments", {"version": 1, "partitions": {"0": [1]}})
+
+    coordination = ZooKeeperCoordination(lambda: nodes.connect, on_write=meanwhile)
+    with pytest.raises(ValueError, match="/brokers/topics/payments: changed since"):
+        await coordination.submit({"orders": {0: (1,)}, "payments": {0: (0, 1)}})
+    assert not nodes.exists(REQUEST)
     await coordination.close()
 
 

@@ -46,6 +46,8 @@ class PartitionChecker:
     next_offset: int = -1
     skipped: int = 0
     """Offsets that were jumped over: retention or a lost tail, as nothing else leaves holes."""
+    doubles: list[str] = field(default_factory=list)
+    """The first duplicates, in words, with their offsets: by these Kafka's own tools find them."""
 
     def observe(self, offset: int, value: bytes | None) -> tuple[Finding, Record | None]:
         """Take in the next message; return what it is, and the record unless corrupt."""
@@ -76,6 +78,9 @@ class PartitionChecker:
         seen = self.seen.setdefault(record.producer, Ranges())
         in_order = record.sequence > seen.highest
         if not seen.add(record.sequence):
+            if len(self.doubles) < _MAX_EXAMPLES:
+                where = f"{self.topic}-{self.partition} {record.producer}"
+                self.doubles.append(f"{where} {record.sequence} again at offset {offset}")
             return Finding.DUPLICATED
         return Finding.FRESH if in_order else Finding.REORDERED
 
@@ -149,7 +154,7 @@ class Verdict:
         duplicated: Records that the log holds more than once.
         corrupt: Messages that are not what was written.
         unacked: Records in the log that were never acked: allowed, a producer may have died.
-        examples: Up to ten of the lost ranges, in words.
+        examples: Up to ten of the lost ranges, and of the duplicates, in words.
     """
 
     acked: int
@@ -180,6 +185,7 @@ def compare(log: LogChecker, ledgers: Iterable[Ledger]) -> Verdict:
                 f"{partition[0]}-{partition[1]} {ledger.producer} {first}..{last}"
                 for first, last in lost
             ]
+    examples += [double for checker in log.partitions.values() for double in checker.doubles]
     totals = log.totals()
     return Verdict(
         acked=acked,

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from tests.traffic.ledger import Partition
 
@@ -101,19 +101,34 @@ def _partitions_now(admin: AdminClient, prefix: str) -> tuple[list[Partition], s
 
 
 def end_offsets(
-    admin: AdminClient, partitions: Iterable[Partition], timeout: float
+    admin: AdminClient, partitions: Collection[Partition], timeout: float
 ) -> dict[Partition, int]:
     """Return the offset after the last committed record of each partition.
 
     Raises:
         TrafficError: If a partition does not answer in time.
     """
+    deadline = time.monotonic() + timeout
+    ends: dict[Partition, int] = {}
+    while True:
+        missing = [partition for partition in partitions if partition not in ends]
+        found, problem = _ends_now(admin, missing)
+        ends |= found
+        if not problem:
+            return ends
+        if time.monotonic() > deadline:
+            raise TrafficError(problem)
+        time.sleep(_RETRY_SECONDS)
+
+
+def _ends_now(admin: AdminClient, partitions: list[Partition]) -> tuple[dict[Partition, int], str]:
+    """Return what is answered: a partition that changes its leader just then has an error."""
     wanted = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}
     ends: dict[Partition, int] = {}
-    for partition, future in admin.list_offsets(wanted, request_timeout=timeout).items():
+    problem = ""
+    for partition, future in admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS).items():
         try:
             ends[partition.topic, partition.partition] = future.result().offset
         except KafkaException as error:
-            name = f"{partition.topic}-{partition.partition}"
-            raise TrafficError(f"the end of {name} cannot be read: {error}") from error
-    return ends
+            problem = f"the end of {partition.topic}-{partition.partition} cannot be read: {error}"
+    return ends, problem

@@ -11,6 +11,8 @@ LEDGERS_FILE = "ledgers.json"
 
 _LEDGERS_FOLDER = "/ledgers"
 _MEMORY = "256Mi"
+CPU = "20m"
+"""Asked for by each pod, which is its weight too where processors are scarce."""
 _STOP_SECONDS = 90
 
 
@@ -30,6 +32,7 @@ def pod(
     args: list[str],
     *,
     image: str = IMAGE,
+    cpu: str = CPU,
     node: str | None = None,
     ledgers: str | None = None,
 ) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def pod(
         run: Name of the traffic run that it belongs to.
         args: The command and its options.
         image: Full name of the image.
+        cpu: Processors that it asks for.
         node: Node to run on; any, if None.
         ledgers: Name of a ConfigMap whose `ledgers.json` to mount.
     """
@@ -50,7 +54,7 @@ def pod(
         "imagePullPolicy": "IfNotPresent",
         "args": args,
         "resources": {
-            "requests": {"cpu": "20m", "memory": "64Mi"},
+            "requests": {"cpu": cpu, "memory": "64Mi"},
             "limits": {"memory": _MEMORY},
         },
         "securityContext": {

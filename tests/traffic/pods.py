@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from tests.traffic.checker import Verdict
 from tests.traffic.ledger import Ledger
-from tests.traffic.manifests import IMAGE, ledgers_config_map
+from tests.traffic.manifests import CPU, IMAGE, ledgers_config_map
 from tests.traffic.runner import Kubectl, PodRunner, TrafficPodError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class TrafficOptions:
         rate: Records per second over all partitions.
         transactional_rate: The same, of a second producer, in transactions; 0 = there is none.
         size: Bytes of a record.
+        cpu: Processors that each pod asks for.
         node: Node that the pods run on; any, if None.
         program: The kubectl program, for following logs.
     """
@@ -60,6 +61,7 @@ class TrafficOptions:
     rate: int = 500
     transactional_rate: int = 0
     size: int = 200
+    cpu: str = CPU
     node: str | None = None
     program: str = "kubectl"
 
@@ -143,6 +145,7 @@ class Traffic:
             run=self.options.name,
             on_line=on_line,
             image=self.options.image,
+            cpu=self.options.cpu,
             node=self.options.node,
             program=self.options.program,
         )
@@ -174,16 +177,23 @@ class Traffic:
         self.ledgers.append(Ledger.from_json(line))
         return line
 
-    def start(self, *, observe: bool = True) -> None:
+    def start(self, *, observe: bool = True, outage: bool = False) -> None:
         """Start the producers, the consumer and, if asked, an observer of the brokers' metadata.
 
         Returns when records are acked and consumed.
+
+        Args:
+            observe: Whether to have that observer.
+            outage: Whether all brokers will be down at once. All is written in transactions then,
+                for librdkafka gives up what is not, see `tests.traffic.produce`.
 
         Raises:
             TrafficPodError: If that does not happen in time.
         """
         self._runs += 1
         rates = {"produce": self.options.rate, "transact": self.options.transactional_rate}
+        if outage:
+            rates = {"produce": 0, "transact": sum(rates.values())}
         group = f"{self.options.name}-{self._runs}"
         self._launch("consume", *self._topics(), "--group", group)
         for role in (role for role, rate in rates.items() if rate):

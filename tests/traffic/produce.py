@@ -6,6 +6,11 @@ all partitions, each record would cost a request, and a fetch by every follower.
 librdkafka's idempotence keeps the order of a partition through its own retries, so a record is
 never sent again from here: one that fails for good, or a fatal error, ends the run as a failure.
 The delivery timeout is long, so that an outage shows as latency.
+
+That holds while some broker knows the topics. One that has just started and heard nothing from the
+controller yet answers that there are none, and librdkafka believes it at once (`Local: Unknown
+partition`), whatever `topic.metadata.propagation.max.ms`. When all brokers were down, clients are
+sure to ask such a one: what must outlast that is written in transactions, see `transact`.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from itertools import cycle
 from os import urandom
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tests.traffic.client import (
     NETWORK,
@@ -69,6 +74,11 @@ def producer_config(bootstrap: str, **overrides: Any) -> dict[str, Any]:
         "bootstrap.servers": bootstrap,
         "enable.idempotence": True,
         "acks": "all",
+        # With more, a request that fails makes those behind it "out of order", at which librdkafka
+        # begins a new epoch: what waits to be sent again to other partitions, and is in their log
+        # already, is not known for a duplicate any more (librdkafka issue 4953). It costs nothing:
+        # a broker takes one request of a connection at a time.
+        "max.in.flight.requests.per.connection": 1,
         "linger.ms": 5,
         "message.timeout.ms": _DELIVERY_SECONDS * 1000,
         "queue.buffering.max.messages": 50_000,
@@ -116,7 +126,7 @@ class CheckedProducer:
         self._partition = next(self._turns)
 
     def send(self) -> bool:
-        """Hand a record for this partition to the client; False if its queue is full."""
+        """Hand a record for this partition to the client; False if it does not take it."""
         partition = self._partition
         sequence = self._next.get(partition, 0)
         topic, number = partition
@@ -130,6 +140,9 @@ class CheckedProducer:
             self._client.produce(topic, value, partition=number, on_delivery=on_delivery)
         except BufferError:
             return False  # the sequence number stays unused
+        except KafkaException as error:
+            self._fail(f"{topic}-{number} takes no records: {error.args[0].str()}")
+            return False
         self._next[partition] = sequence + 1
         self.sent += 1
         self.clock.sent(now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.traffic.follow import Line, LogFollower, Writer
-from tests.traffic.manifests import IMAGE, labels, pod
+from tests.traffic.manifests import CPU, IMAGE, labels, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,7 @@ class PodRunner:
         run: Begins the names of the pods, and labels them.
         on_line: Gets every JSON line of every pod, from several threads.
         image: Full name of the image.
+        cpu: Processors that each pod asks for.
         node: Node that the pods run on; any, if None.
         program: The kubectl program, for following logs.
     """
@@ -59,6 +60,7 @@ class PodRunner:
     run: str
     on_line: Callable[[Line], None]
     image: str = IMAGE
+    cpu: str = CPU
     node: str | None = None
     program: str = "kubectl"
     _running: dict[str, _Running] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class PodRunner:
             self.run,
             args,
             image=self.image,
+            cpu=self.cpu,
             node=self.node,
             ledgers=ledgers,
         )

@@ -44,6 +44,7 @@ ABORT_EVERY = 7
 _LINE_SECONDS = 1.0
 _START_SECONDS = 60.0
 _REQUEST_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
 _TRANSACTION_SECONDS = 300
 """Until the broker gives it up: longer than any outage that the tests make."""
 
@@ -129,8 +130,9 @@ class TransactionalProducer:
                 value = checked_value(self.options, partition, sequence)
                 self._client.produce(partition[0], value, partition=partition[1])
         except KafkaException as error:
-            self._judge(error.args[0])
+            self._note(error.args[0])  # such as of a topic that no broker knows yet
             commit = False
+            time.sleep(_RETRY_SECONDS)
         if not commit:
             self._client.flush(_REQUEST_SECONDS)  # so that there is something to be aborted
         elif self._settle(self._client.commit_transaction):

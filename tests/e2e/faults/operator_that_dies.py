@@ -51,9 +51,9 @@ class DyingCoordination(Wrapper):
             die("mid-move")
         return ensemble
 
-    async def submit(self, batch: Any) -> None:
+    async def submit(self, batch: Any, seen: Any = None) -> None:
         die("before-create")
-        await self._inner.submit(batch)
+        await self._inner.submit(batch, seen)
         print(f"SUBMITTED {sum(map(len, batch.values()))} partitions", flush=True)
         die("after-create")
 

@@ -26,6 +26,9 @@ SIZE = 2_000_000
 SLOW, FAST = "400Ki", "100Mi"
 """Throttles. Kafka lets the bytes of eleven seconds through at once: a third of all at the first,
 and the rest takes 18 seconds."""
+SLOWEST: dict[str, Any] = {"throttle": "100Ki", "maxMovesPerBroker": 1}
+"""For a move that outlasts restarts of its brokers: one that starts has no memory of its quota, so
+that eleven seconds' bytes, and what the last fetch of each partition brings, go at once again."""
 NOT_READY = ("False", "BrokersNotReady")
 SUBMISSIONS = ("create /admin/reassign_partitions", "AlterPartitionReassignments")
 """How the operator's writes are called by which it moves partitions."""

@@ -47,6 +47,8 @@ class Records:
         for _ in self._partitions:
             for _ in range(-(-size // producer.options.size)):
                 while not producer.send():
+                    if producer.failure:
+                        raise RuntimeError(producer.failure)
                     producer.poll(TICK_SECONDS)
             producer.turn()
         self._end(producer)

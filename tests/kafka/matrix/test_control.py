@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka.admin import ResourceType
 
 from broker_operator.api.reassignment import Cause, State
+from broker_operator.ports import TransientError
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
-from tests.kafka.matrix.moves import FAST, JOINING, ROWS, Move, moving, tool, writes
+from tests.kafka.matrix.moves import FAST, JOINING, ROWS, SLOWEST, Move, moving, tool, writes
 from tests.kafka.matrix.records import Records
 from tests.kafka.processes import wait_until
 from tests.unit.reconcile.world import NAME, NAMESPACE, host
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RACKS = ("a", "b", "c", "a")
+KINDS = {"brokers": ResourceType.BROKER, "topics": ResourceType.TOPIC}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,36 @@ async def test_the_throttle_goes_with_a_cluster_that_is_deleted(
         assert "ThrottleLeft" not in world.recorder.reasons()
         wait_until(lambda: not world.view.in_flight(), "what was submitted lands by itself")
         move.records.verify()
+
+
+async def test_a_throttle_that_cannot_be_swept_is_named_when_its_cluster_goes(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, latest=0.2, **SLOWEST) as move:
+        world = move.world
+        # A client that comes upon brokers which all have just started would not know its topic.
+        await asyncio.to_thread(move.records.verify)
+        left = world.view.throttles()
+        assert left
+        await move.lose(*range(4))
+        with pytest.raises(TransientError):
+            await world.reconciler.finalize(NAMESPACE, NAME)
+        await world.reconciler.release(NAMESPACE, NAME)
+        (told,) = (e.message for e in world.recorder.told if e.reason == "ThrottleLeft")
+        named = {f"brokers/{broker}": "rate of broker 0, 1, 2, 3 and" for broker in range(4)}
+        named[f"topics/{move.topic}"] = f"replicas of topic {move.topic}"
+        assert left.keys() == named.keys()
+        assert all(words in told for words in named.values())
+        assert not any(reassignment.finalizers for reassignment in world.reassignments())
+        move.give_back()
+        world.pods.restore()
+        wait_until(lambda: not world.view.in_flight(), "what was submitted lands by itself", 120.0)
+        assert world.view.throttles() == left
+        for name, its in left.items():  # as it is told to
+            kind, _, entity = name.partition("/")
+            for key in its:
+                live_brokers.configure(KINDS[kind], entity, key, None)
+        wait_until(lambda: not world.view.throttles(), "nothing of it is left")
 
 
 async def test_nothing_is_written_for_a_paused_cluster(
