@@ -206,7 +206,10 @@ class FakeBrokerAdmin:
             self._kafka.writes.append("IncrementalAlterConfigs")
         for topic, values in lists.items():
             if topic in self._kafka.topics:
-                self._kafka.topic_configs.setdefault(topic, {}).update(values)
+                configs = self._kafka.topic_configs.setdefault(topic, {})
+                configs.update(values)
+                for key in [key for key, value in values.items() if not value]:
+                    del configs[key]
         if unknown := sorted(set(lists) - set(self._kafka.topics)):
             raise TransientError(f"no such topics: {unknown}")
         keys, rate = throttle.rate_keys, str(throttle.rate)

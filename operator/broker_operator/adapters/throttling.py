@@ -75,8 +75,9 @@ def describe(
 def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
     """Set the topics' replica lists and, once all are in force, the brokers' rates.
 
-    Returns when every broker goes by its rate, and so by the lists too: it hears of changes in
-    their order. What is submitted then is held back from its first byte on.
+    An empty list deletes that of the topic. Returns when every broker goes by its rate, and so by
+    the lists too, if it had another rate before: it hears of changes in their order. What is
+    submitted then is held back from its first byte on.
 
     Raises:
         TransientError: One of the brokers did not answer, does not know a topic, or does not go by
@@ -163,9 +164,9 @@ def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
 def _by_topic(throttle: Throttle) -> dict[str, _Values]:
     lists: dict[str, _Values] = {}
     for topic, value in throttle.leader_replicas.items():
-        lists.setdefault(topic, {})[LEADER_REPLICAS] = value
+        lists.setdefault(topic, {})[LEADER_REPLICAS] = value or None
     for topic, value in throttle.follower_replicas.items():
-        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value
+        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value or None
     return lists
 
 

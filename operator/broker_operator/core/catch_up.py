@@ -1,11 +1,14 @@
 """Whether replicas that are being added can ever catch up at the throttle.
 
 They receive at most the throttled rate and follow a leader that producers write to: where these
-write as fast, the move never ends. Told from sizes on disk, so it needs no metrics.
+write as fast, the move never ends. The leader counts what it sends to all followers of a partition
+that moves, also those in sync (`KafkaApis.sizeOfThrottledPartitions`), so that it comes to this
+sooner. Told from sizes on disk, so it needs no metrics.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_SECONDS = 15.0
 """A growth over less time says nothing: batches of producers come in bursts."""
 MARGIN = 2
-"""The rate that would do is this multiple of what producers write: half of it is to catch up."""
+"""The rate that would do is this multiple of what writing takes: half of it is to catch up."""
 
 _KI, _MI = 1024, 1024**2
 
@@ -31,7 +34,7 @@ class Flow:
 
     Attributes:
         side: "to" the broker that receives, or "from" the one that sends.
-        rate: Bytes per second that producers write to what is on the move there.
+        rate: Bytes per second that it takes there to keep up with those who write to what moves.
     """
 
     side: str
@@ -85,18 +88,20 @@ def flows(
 ) -> list[Flow]:
     """Add the growth up for each broker that receives, and for each leader that sends.
 
-    A leader sends a partition to each replica that is added. One that is in sync already is not
-    held back any more.
+    A leader sends a partition to all of its followers. What has no replica that has yet to catch up
+    counts nowhere: it does not stay on the lists.
     """
-    sums: dict[tuple[str, BrokerId], float] = {}
+    sums: defaultdict[tuple[str, BrokerId], float] = defaultdict(float)
     for tp, rate in rates.items():
         state = ensemble.topics.get(tp.topic, {}).get(tp.partition)
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
         if state is None or seen is None or seen.leader is None:
             continue
-        for broker in set(state.adding) - seen.isr:
-            for key in (("to", broker), ("from", seen.leader)):
-                sums[key] = sums.get(key, 0.0) + rate
+        behind = set(state.adding) - seen.isr
+        if behind:
+            sums["from", seen.leader] += rate * len(seen.isr.union(behind) - {seen.leader})
+        for broker in behind:
+            sums["to", broker] += rate
     return [Flow(side, broker, rate) for (side, broker), rate in sums.items()]
 
 
@@ -122,8 +127,8 @@ def advise(flow: Flow, throttle: int, setting: str) -> str:
         setting: Path of the field in the spec that is to be raised.
     """
     return (
-        f"throttle {format_bytes(throttle)}/s cannot catch up: producers write "
-        f"{format_bytes(round(flow.rate))}/s to what moves {flow.side} broker {flow.broker}; "
+        f"throttle {format_bytes(throttle)}/s cannot catch up: what producers write to what moves "
+        f"{flow.side} broker {flow.broker} takes {format_bytes(round(flow.rate))}/s of it; "
         f"set {setting} to at least {enough(flow.rate)}"
     )
 

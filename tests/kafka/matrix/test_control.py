@@ -83,17 +83,20 @@ async def test_the_throttle_is_for_what_moves_and_for_nothing_else(
 ) -> None:
     async with moving(live_brokers, rng) as move:
         world = move.world
-        plan = world.memory.plans.plan
+        plan, force = world.memory.plans.plan, world.memory.throttled
         assert plan is not None
+        assert force is not None
+        assert {number for _, number in force.moving} >= set(move.flying())
+        planned = sum(len(partitions) for partitions in plan.target.values())
+        assert len(force.moving) < planned, "nor for what has yet to move"
         expected: dict[str, dict[str, set[str]]] = {}
-        for topic, partitions in plan.target.items():
-            for number, after in partitions.items():
-                before = plan.origin[topic][number]
-                sides = {"follower": set(after) - set(before), "leader": set(before)}
-                for side, brokers in sides.items() if sides["follower"] else ():
-                    key = f"{side}.replication.throttled.replicas"
-                    named = {f"{number}:{broker}" for broker in brokers}
-                    expected.setdefault(f"topics/{topic}", {}).setdefault(key, set()).update(named)
+        for topic, number in force.moving:
+            before, after = plan.origin[topic][number], plan.target[topic][number]
+            sides = {"follower": set(after) - set(before), "leader": set(before)}
+            for side, brokers in sides.items() if sides["follower"] else ():
+                key = f"{side}.replication.throttled.replicas"
+                named = {f"{number}:{broker}" for broker in brokers}
+                expected.setdefault(f"topics/{topic}", {}).setdefault(key, set()).update(named)
         shown = world.view.throttles()
         rated = {name for name in shown if name.startswith("brokers/")}
         assert rated == {f"brokers/{broker}" for broker in (0, 1, 2, JOINING)}
@@ -253,7 +256,7 @@ async def test_a_throttle_that_can_never_catch_up_is_told_with_one_that_can(
         live_brokers.create_topic("busy", ROWS, {"min.insync.replicas": "2"})
         partitions = [("busy", number) for number in ROWS]
         with Records(live_brokers.bootstrap, partitions) as records:
-            records.fill(1_000_000)
+            records.fill(3_000_000)  # what comes in at first, whatever the rate, is less
             await world.settle()
             world.scale(4)
 

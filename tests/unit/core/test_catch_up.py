@@ -94,7 +94,7 @@ def test_flows_add_up_for_each_receiver_and_each_sender() -> None:
     seen = view((0, {0, 1}), (1, {0, 1}), (0, {0, 3}), logs={})
     rates = {A: 10.0, B: 4.0, TopicPartition("t", 2): 1.0, TopicPartition("gone", 0): 9.0}
     found = {(f.side, f.broker): f.rate for f in flows(rates, world, seen)}
-    assert found == {("to", 2): 10.0, ("to", 3): 14.0, ("from", 0): 20.0, ("from", 1): 4.0}
+    assert found == {("to", 2): 10.0, ("to", 3): 14.0, ("from", 0): 30.0, ("from", 1): 8.0}
 
 
 def test_what_nobody_leads_flows_nowhere() -> None:
@@ -113,8 +113,8 @@ def test_the_worst_flow_at_or_above_the_throttle_is_too_much() -> None:
 def test_the_advice_names_what_would_do() -> None:
     flow = Flow("to", 3, 2.3 * 1024**2)
     assert advise(flow, 1024**2, "spec.reassignment.throttle") == (
-        "throttle 1.0 MiB/s cannot catch up: producers write 2.3 MiB/s to what moves to broker 3; "
-        "set spec.reassignment.throttle to at least 5Mi"
+        "throttle 1.0 MiB/s cannot catch up: what producers write to what moves to broker 3 takes "
+        "2.3 MiB/s of it; set spec.reassignment.throttle to at least 5Mi"
     )
 
 

@@ -312,7 +312,7 @@ async def test_nothing_is_left_of_any_rate() -> None:
 @pytest.mark.parametrize(
     ("throttle", "adaptive", "said"),
     [
-        ("1Mi", {}, "set spec.reassignment.throttle to at least 4Mi"),
+        ("1Mi", {}, "set spec.reassignment.throttle to at least 8Mi"),
         ("Adaptive", {"min": "1Mi", "max": "1Mi"}, "set spec.reassignment.adaptive.max to at"),
     ],
 )
@@ -328,5 +328,5 @@ async def test_a_rate_below_what_producers_write_is_told_with_what_would_do(
         if world.clock.seconds - began > 45.0:
             break
     (told,) = world.reassignments()[-1].status["blockedBy"]
-    assert "throttle 1.0 MiB/s cannot catch up: producers write " in told
+    assert "throttle 1.0 MiB/s cannot catch up: what producers write to what moves from " in told
     assert said in told
