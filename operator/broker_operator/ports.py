@@ -165,11 +165,7 @@ class BrokerAdmin(Protocol):
         ...
 
     async def set_throttle(self, throttle: Throttle) -> None:
-        """Set every rate and replica list; the brokers last, so that it never bites half-way.
-
-        An empty list deletes that of the topic. Returns when every broker shows its rate: if it
-        had another before, it goes by the lists, too.
-        """
+        """Set every rate and replica list; the brokers last, so that it never bites half-way."""
         ...
 
     async def clear_throttle(self, throttle: Throttle) -> None:

@@ -363,17 +363,6 @@ class ThrottleContract:
         await world.admin.clear_throttle(ours)
         assert await world.admin.throttles(BROKERS, [world.topic]) == ThrottleConfigs({}, {})
 
-    async def test_an_empty_list_deletes_that_of_the_topic(self, world: World) -> None:
-        await world.create_topic({0: (0, 1), 1: (1, 2)})
-        topic = world.topic
-        await world.admin.set_throttle(Throttle(1_000_000, (0,), {topic: "0:0"}, {topic: "0:3"}))
-        await world.admin.set_throttle(Throttle(1_000_001, (0,), {topic: ""}, {topic: "1:3"}))
-        rates = {LEADER_RATE: "1000001", FOLLOWER_RATE: "1000001"}
-        await self._until(world, ThrottleConfigs({0: rates}, {topic: {FOLLOWER_REPLICAS: "1:3"}}))
-        await world.admin.set_throttle(Throttle(1_000_000, (), {}, {topic: ""}))
-        assert (await world.admin.throttles([], [topic])).topics == {}
-        await world.admin.clear_throttle(Throttle(1_000_000, (0,)))
-
     async def test_is_gone_for_good_if_cleared_in_the_moment_that_it_is_set(
         self, world: World
     ) -> None:

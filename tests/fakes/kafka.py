@@ -206,10 +206,7 @@ class FakeBrokerAdmin:
             self._kafka.writes.append("IncrementalAlterConfigs")
         for topic, values in lists.items():
             if topic in self._kafka.topics:
-                configs = self._kafka.topic_configs.setdefault(topic, {})
-                configs.update(values)
-                for key in [key for key, value in values.items() if not value]:
-                    del configs[key]
+                self._kafka.topic_configs.setdefault(topic, {}).update(values)
         if unknown := sorted(set(lists) - set(self._kafka.topics)):
             raise TransientError(f"no such topics: {unknown}")
         keys, rate = throttle.rate_keys, str(throttle.rate)

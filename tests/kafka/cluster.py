@@ -227,10 +227,22 @@ class KafkaCluster:
 
         wait_until(led, f"every partition of {name} has a leader")
 
+    def create_topics(self, names: Sequence[str]) -> None:
+        """Create many topics of one partition, each with one replica."""
+        admin = self.client()  # one that goes out of scope takes its requests with it
+        created = admin.create_topics([NewTopic(name, 1, 1) for name in names])
+        for future in created.values():
+            future.result(CALL_DEADLINE)
+
     def delete_topic(self, name: str) -> None:
         """Delete a topic; the brokers clean up in their own time."""
-        admin = self.client()  # one that goes out of scope takes its requests with it
-        admin.delete_topics([name])[name].result(CALL_DEADLINE)
+        self.delete_topics([name])
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """Delete topics; the brokers clean up in their own time."""
+        admin = self.client()
+        for future in admin.delete_topics(list(names)).values():
+            future.result(CALL_DEADLINE)
 
     def fill(self, topic: str, partition: int, size: int) -> None:
         """Write at least `size` bytes to one partition, acknowledged by all in-sync replicas."""

@@ -14,7 +14,9 @@ from confluent_kafka.admin import ResourceType
 from broker_operator.adapters.kafka import CALL_DEADLINE, KafkaBrokerAdmin
 from broker_operator.core.model import (
     FOLLOWER_RATE,
+    FOLLOWER_REPLICAS,
     LEADER_RATE,
+    LEADER_REPLICAS,
     MIN_INSYNC,
     BrokerLogs,
     PartitionState,
@@ -162,6 +164,30 @@ async def test_a_throttle_slows_a_move_and_progress_shows(
     await until("moved back", back)
     # At the throttle it would be another three seconds and more, on whatever machine.
     assert time.monotonic() - started < slowed
+
+
+async def test_throttles_on_many_topics_go_in_portions(
+    kafka_cluster: KafkaCluster, topic: str
+) -> None:
+    """The controller takes a while for each: in one request, thousands would be late for ever."""
+    names = [f"{topic}-{number}" for number in range(110)]
+    kafka_cluster.create_topics(names)
+    asked: list[str] = []
+    admin = KafkaBrokerAdmin(kafka_cluster.bootstrap.split(","), on_write=asked.append)
+    try:
+        ours = Throttle(MEGABYTE, (1,), dict.fromkeys(names, "0:1"), dict.fromkeys(names, "0:3"))
+        await admin.set_throttle(ours)
+        assert len(asked) == 2 + 1, "two of lists, and one of broker 1"
+        found = (await admin.throttles((), names)).topics
+        lists = {LEADER_REPLICAS: "0:1", FOLLOWER_REPLICAS: "0:3"}
+        assert found == dict.fromkeys(names, lists)
+        asked.clear()
+        await admin.clear_throttle(ours)
+        assert len(asked) == 2 + 1
+        assert await admin.throttles(BROKERS, names) == ThrottleConfigs({}, {})
+    finally:
+        await admin.close()
+        kafka_cluster.delete_topics(names)
 
 
 async def test_a_throttle_on_all_brokers_by_default_is_neither_shown_nor_touched(

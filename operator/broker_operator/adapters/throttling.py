@@ -28,7 +28,7 @@ from broker_operator.core.model import (
 from broker_operator.ports import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from broker_operator.core.model import BrokerId, Throttle
 
@@ -38,6 +38,9 @@ _OWN_TOPIC = 1
 _OWN_BROKER = 2
 """Config sources: set dynamically on the topic, on the broker. Defaults have others."""
 
+_TOPICS_PER_REQUEST = 100
+"""The controller writes two znodes for each, one after the other, and must answer in time. What is
+cut off between two requests is gone on with by the next try, for it shows by then."""
 _HEARD_SECONDS = 5.0
 """Within this a broker hears of its new settings; a moment, unless it is in trouble."""
 _POLL_SECONDS = 0.05
@@ -75,19 +78,17 @@ def describe(
 def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
     """Set the topics' replica lists and, once all are in force, the brokers' rates.
 
-    An empty list deletes that of the topic. Returns when every broker goes by its rate, and so by
-    the lists too, if it had another rate before: it hears of changes in their order. What is
-    submitted then is held back from its first byte on.
+    Returns when every broker goes by its rate, and so by the lists too: it hears of changes in
+    their order. What is submitted then is held back from its first byte on.
 
     Raises:
         TransientError: One of the brokers did not answer, does not know a topic, or does not go by
             its new rate for too long.
         RejectedError: A broker refused; the message names what.
     """
-    lists = _by_topic(throttle)
-    if lists:
+    for some in _portions(_by_topic(throttle)):
         on_write(_WRITE)
-        answers = _alter_topics(client, lists)
+        answers = _alter_topics(client, some)
         check(_known(answers))
         if unknown := sorted(set(answers) - set(_known(answers))):
             raise TransientError(f"{', '.join(unknown)}: deleted just now, or too new")
@@ -108,9 +109,9 @@ def clear_throttle(
         RejectedError: A broker refused; the message names what.
     """
     answers = _alter_brokers(client, throttle, None, on_write)
-    if lists := _by_topic(throttle):
+    for some in _portions(_by_topic(throttle)):
         on_write(_WRITE)
-        gone = {topic: dict.fromkeys(values) for topic, values in lists.items()}
+        gone = {topic: dict.fromkeys(values) for topic, values in some.items()}
         answers |= _known(_alter_topics(client, gone))
     check(answers)
     _await(lambda: _shown(client, throttle), "the throttle is deleted, but still shown")
@@ -164,10 +165,21 @@ def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
 def _by_topic(throttle: Throttle) -> dict[str, _Values]:
     lists: dict[str, _Values] = {}
     for topic, value in throttle.leader_replicas.items():
-        lists.setdefault(topic, {})[LEADER_REPLICAS] = value or None
+        lists.setdefault(topic, {})[LEADER_REPLICAS] = value
     for topic, value in throttle.follower_replicas.items():
-        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value or None
+        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value
     return lists
+
+
+def _portions(lists: dict[str, _Values]) -> Iterator[dict[str, _Values]]:
+    for topics in _some(sorted(lists)):
+        yield {topic: lists[topic] for topic in topics}
+
+
+def _some(topics: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield as many as one request may name at a time."""
+    for at in range(0, len(topics), _TOPICS_PER_REQUEST):
+        yield topics[at : at + _TOPICS_PER_REQUEST]
 
 
 def _known(answers: _Answers) -> _Answers:
@@ -226,12 +238,14 @@ def _describe_brokers(client: AdminClient, brokers: Sequence[BrokerId]) -> dict[
 
 
 def _describe_topics(client: AdminClient, topics: Sequence[str]) -> list[Any]:
-    if not topics:
-        return []
     lists = list(_LISTS)
-    request = _describe_request([(ConfigResourceType.TOPIC, topic, lists) for topic in topics])
+    requests = [
+        _describe_request([(ConfigResourceType.TOPIC, topic, lists) for topic in some])
+        for some in _some(topics)
+    ]
     return [
         result
+        for request in requests
         for result in client.ask(request).results
         if result.error_code != UNKNOWN_TOPIC_OR_PARTITION
     ]

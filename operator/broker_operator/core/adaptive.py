@@ -40,8 +40,9 @@ BINDING = 0.7
 USUAL = 50 * 1024**2
 """The default of a throttle that looks at nothing. Every change of a rate is felt: whoever starts
 lower has more of them, and arrives later (ADR 7)."""
-CALM_SECONDS = 20.0
-"""So long all must be well before the rate rises."""
+CALM_SECONDS, BEYOND_SECONDS = 20.0, 60.0
+"""So long all must be well before the rate rises: up to `USUAL`, and above it, where a rung costs
+clients something. A move that is short enough to feel the wait is soon over anyway."""
 PROVED = 2.0
 """So much suspicion lowers the rate."""
 SETTLE_SECONDS = 12.0
@@ -247,7 +248,7 @@ def _rise(
     if course.barred is not None and above[0] >= course.barred and now < course.until:
         barred = format_bytes(course.barred)
         return _keep(rate, course, f"kept, for more was too much: {barred}/s; {told}")
-    if now - course.calm < CALM_SECONDS:
+    if now - course.calm < (CALM_SECONDS if rate <= USUAL else BEYOND_SECONDS):
         return Decision(rate, "", course)
     kind = f"raised to {format_bytes(above[0])}/s"
     course = replace(course, calm=now, binding=False, hint=kind)

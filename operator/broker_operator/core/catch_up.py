@@ -1,9 +1,12 @@
 """Whether replicas that are being added can ever catch up at the throttle.
 
 They receive at most the throttled rate and follow a leader that producers write to: where these
-write as fast, the move never ends. The leader counts what it sends to all followers of a partition
-that moves, also those in sync (`KafkaApis.sizeOfThrottledPartitions`), so that it comes to this
-sooner. Told from sizes on disk, so it needs no metrics.
+write as fast, the move never ends. Kafka counts against the rate whatever it copies of a partition
+that the throttle lists, "to ensure total replication traffic doesn't exceed quota": at the broker
+that receives it also after it has caught up (`ReplicaFetcherThread.processPartitionData`), and at
+its leader what every follower takes (`KafkaApis.sizeOfThrottledPartitions`). What is in sync is
+never held back, so all of that is taken from what has yet to catch up. Told from sizes on disk, so
+it needs no metrics.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from broker_operator.core.model import TopicPartition, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from broker_operator.core.model import BrokerId, Ensemble, KafkaView
+    from broker_operator.core.model import Assignment, BrokerId, Ensemble, KafkaView
 
 LEAST_SECONDS = 15.0
 """A growth over less time says nothing: batches of producers come in bursts."""
@@ -30,11 +33,11 @@ _KI, _MI = 1024, 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A stream of moves that one broker's rate holds back.
+    """What one broker copies of listed partitions while something there has yet to catch up.
 
     Attributes:
         side: "to" the broker that receives, or "from" the one that sends.
-        rate: Bytes per second that it takes there to keep up with those who write to what moves.
+        rate: Bytes per second that it takes to keep up with those who write.
     """
 
     side: str
@@ -42,16 +45,39 @@ class Flow:
     rate: float
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Whom the throttle's lists name of a partition.
+
+    Attributes:
+        leaders: Replicas that it had: any of them may come to lead it.
+        followers: Replicas that it gets.
+    """
+
+    leaders: frozenset[BrokerId]
+    followers: frozenset[BrokerId]
+
+
 Sample = tuple[float, "Mapping[TopicPartition, int]"]
-"""Monotonic seconds, and the bytes of each partition that had replicas being added then."""
+"""Monotonic seconds, and the bytes of each listed partition then."""
 
 
-def sizes_in_flight(ensemble: Ensemble, kafka: KafkaView) -> dict[TopicPartition, int]:
-    """Return the bytes of the leader's replica of each partition that is being copied."""
+def listed(origin: Assignment, target: Assignment) -> dict[TopicPartition, Listed]:
+    """Return what a plan's throttle lists: partitions that get a replica, see `throttle_for`."""
     found = {}
-    for tp, state in ensemble.partitions():
-        if not state.adding:
-            continue
+    for topic, partitions in target.items():
+        for number, replicas in partitions.items():
+            before = frozenset(origin.get(topic, {}).get(number, ()))
+            added = frozenset(replicas) - before
+            if before and added:
+                found[TopicPartition(topic, number)] = Listed(before, added)
+    return found
+
+
+def sizes_of(partitions: Iterable[TopicPartition], kafka: KafkaView) -> dict[TopicPartition, int]:
+    """Return the bytes of the leader's replica of each of these, where they are known."""
+    found = {}
+    for tp in partitions:
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
         logs = kafka.logs.get(seen.leader) if seen and seen.leader is not None else None
         if logs is None or isinstance(logs, Unknown):
@@ -63,10 +89,10 @@ def sizes_in_flight(ensemble: Ensemble, kafka: KafkaView) -> dict[TopicPartition
 
 
 def growth(samples: Sequence[Sample]) -> dict[TopicPartition, float]:
-    """Return the bytes per second that producers wrote to each partition that is in flight still.
+    """Return the bytes per second that producers wrote to each partition of the last sample.
 
-    Only what was in flight for long enough has one. A size that falls, when old segments are
-    deleted, counts as none written.
+    Only what was seen for long enough has one. A size that falls, when old segments are deleted,
+    counts as none written.
     """
     if not samples:
         return {}
@@ -84,25 +110,36 @@ def growth(samples: Sequence[Sample]) -> dict[TopicPartition, float]:
 
 
 def flows(
-    rates: Mapping[TopicPartition, float], ensemble: Ensemble, kafka: KafkaView
+    rates: Mapping[TopicPartition, float],
+    lists: Mapping[TopicPartition, Listed],
+    ensemble: Ensemble,
+    kafka: KafkaView,
 ) -> list[Flow]:
-    """Add the growth up for each broker that receives, and for each leader that sends.
+    """Add up what each broker copies, where something waits for the rest of its rate.
 
-    A leader sends a partition to all of its followers. What has no replica that has yet to catch up
-    counts nowhere: it does not stay on the lists.
+    Args:
+        rates: Of `growth`.
+        lists: Of `listed`.
+        ensemble: Tells who has a replica, and who is up to copy it.
+        kafka: Tells who leads, and who is in sync.
     """
     sums: defaultdict[tuple[str, BrokerId], float] = defaultdict(float)
+    waiting: set[tuple[str, BrokerId]] = set()
     for tp, rate in rates.items():
         state = ensemble.topics.get(tp.topic, {}).get(tp.partition)
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
         if state is None or seen is None or seen.leader is None:
             continue
-        behind = set(state.adding) - seen.isr
-        if behind:
-            sums["from", seen.leader] += rate * len(seen.isr.union(behind) - {seen.leader})
-        for broker in behind:
+        copying = ensemble.brokers.keys() & set(state.replicas) - {seen.leader}
+        for broker in lists[tp].followers & copying:
             sums["to", broker] += rate
-    return [Flow(side, broker, rate) for (side, broker), rate in sums.items()]
+        behind = (lists[tp].followers & copying) - seen.isr
+        waiting.update(("to", broker) for broker in behind)
+        if seen.leader in lists[tp].leaders:
+            sums["from", seen.leader] += rate * len(copying)
+            if behind:
+                waiting.add(("from", seen.leader))
+    return [Flow(*end, rate) for end, rate in sums.items() if end in waiting]
 
 
 def too_low(found: Iterable[Flow], throttle: int, held: Iterable[BrokerId]) -> Flow | None:
@@ -127,8 +164,8 @@ def advise(flow: Flow, throttle: int, setting: str) -> str:
         setting: Path of the field in the spec that is to be raised.
     """
     return (
-        f"throttle {format_bytes(throttle)}/s cannot catch up: what producers write to what moves "
-        f"{flow.side} broker {flow.broker} takes {format_bytes(round(flow.rate))}/s of it; "
+        f"throttle {format_bytes(throttle)}/s cannot catch up: keeping up with producers takes "
+        f"{format_bytes(round(flow.rate))}/s of what may go {flow.side} broker {flow.broker}; "
         f"set {setting} to at least {enough(flow.rate)}"
     )
 

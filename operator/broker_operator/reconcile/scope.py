@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from broker_operator.core.diagnose import Diagnosis
     from broker_operator.core.facts import Facts, StoredPlan
     from broker_operator.core.health import Look
-    from broker_operator.core.model import BrokerId, KubeObject, TopicPartition
+    from broker_operator.core.model import BrokerId, KubeObject
     from broker_operator.core.pace import Pace
     from broker_operator.ports import (
         BrokerAdmin,
@@ -74,7 +74,7 @@ class Watch:
 
 @dataclass(slots=True)
 class Writing:
-    """What producers write to partitions in flight.
+    """What producers write to partitions of the plan.
 
     Attributes:
         samples: Sizes of the last minute.
@@ -89,25 +89,6 @@ class Writing:
     low: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """A throttle that is known to be set.
-
-    Attributes:
-        mark: Uid of the Reassignment, and hash of its plan.
-        rate: As recorded, in bytes per second.
-        brokers: That go by it.
-        moving: Whose replicas are listed.
-        since: Monotonic time at which it was set.
-    """
-
-    mark: tuple[str, str]
-    rate: int
-    brokers: frozenset[BrokerId]
-    moving: frozenset[TopicPartition]
-    since: float
-
-
 @dataclass(slots=True)
 class Memory:
     """What is kept between passes. All of it may be lost at any time at the cost of a delay.
@@ -119,7 +100,7 @@ class Memory:
         awaited: StatefulSet -> what it is said to owe, and since which monotonic time.
         away: Broker that is wanted, or moved to -> monotonic time since which it is gone.
         pace: What the last passes have seen of the reassignment under way.
-        throttled: The throttle that is known to be set.
+        throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         unheard: What is in the controller's way, and since which monotonic time.
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
@@ -127,7 +108,7 @@ class Memory:
         plans: The stored plan of the active reassignment.
         former_plans: That of the one being undone.
         watch: What the adaptive throttle goes by.
-        writing: What producers write to partitions in flight.
+        writing: What producers write to partitions of the plan.
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
@@ -136,7 +117,7 @@ class Memory:
     awaited: dict[str, tuple[str, float]] = field(default_factory=dict)
     away: dict[BrokerId, float] = field(default_factory=dict)
     pace: Pace | None = None
-    throttled: InForce | None = None
+    throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)

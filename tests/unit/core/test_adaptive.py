@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_operator.core import adaptive
-from broker_operator.core.adaptive import Course, Decision, Level, decide, ladder
+from broker_operator.core.adaptive import USUAL, Course, Decision, Level, decide, ladder
 from broker_operator.core.health import Health
 from broker_operator.core.model import TopicPartition
 
@@ -88,6 +88,13 @@ def test_it_is_patient_before_it_rises() -> None:
     way = course(calm=100.0)
     assert decide(RUNGS, RATE, health(119.0), LEVEL, way).rate == RATE
     assert decide(RUNGS, RATE, health(120.0), LEVEL, way).rate == RUNGS[5]
+
+
+def test_it_is_more_patient_above_what_is_usual() -> None:
+    rate = next(rung for rung in RUNGS if rung > USUAL)
+    for seconds, expected in ((159.0, rate), (160.0, RUNGS[RUNGS.index(rate) + 1])):
+        seen = health(seconds, used=rate)
+        assert decide(RUNGS, rate, seen, LEVEL, course(calm=100.0)).rate == expected
 
 
 def test_a_rate_that_holds_nothing_back_is_not_raised() -> None:

@@ -118,7 +118,7 @@ async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     if diagnosis.ours:
         memory.lagging_since = None
         # What is in flight may be so for hours: a changed throttle must not wait for its end.
-        outcome = await throttle.ensure(scope, active, plan, diagnosis.ours)
+        outcome = await throttle.ensure(scope, active, plan)
         kafka = scope.facts.kafka
         if outcome is not None or isinstance(kafka, Unknown):
             return outcome
@@ -247,9 +247,9 @@ async def _breach(
 async def _submit(
     scope: Scope, active: Reassignment, plan: StoredPlan, batch: Assignment, seen: Ensemble
 ) -> Outcome:
-    moving = [TopicPartition(topic, number) for topic, its in batch.items() for number in its]
-    if (outcome := await throttle.ensure(scope, active, plan, moving)) is not None:
+    if (outcome := await throttle.ensure(scope, active, plan)) is not None:
         return outcome
+    count = sum(len(partitions) for partitions in batch.values())
     if scope.facts.cluster.spec.reassignment.via is Via.ADMIN_API:
         if not _untouched(batch, seen, await scope.coordination.read()):
             return Wait("Moving", "nothing submitted: a partition has changed", POLL_SECONDS)
@@ -262,7 +262,7 @@ async def _submit(
             return Wait("Moving", message, seconds=POLL_SECONDS)
         except ValueError as error:  # a broker or a topic has gone since the facts were read
             return Wait("Moving", f"nothing submitted: {error}", seconds=POLL_SECONDS)
-    return Wait("Moving", f"submitted {len(moving)} partitions", seconds=POLL_SECONDS)
+    return Wait("Moving", f"submitted {count} partitions", seconds=POLL_SECONDS)
 
 
 def _untouched(batch: Assignment, seen: Ensemble, now: Ensemble) -> bool:

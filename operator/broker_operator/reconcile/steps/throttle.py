@@ -1,8 +1,7 @@
 """The replication throttle of one reassignment: recorded, set, swept.
 
 What we set is written into the Reassignment's status before it is set. Whoever dies in between
-leaves a record of something that is not there, never something that nobody has recorded. Rates are
-set once for a plan, lists for what is on the move (ADR 8).
+leaves a record of something that is not there, never something that nobody has recorded.
 """
 
 from __future__ import annotations
@@ -13,66 +12,45 @@ from typing import TYPE_CHECKING
 from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import ThrottleRecord, decode_reassignment
 from broker_operator.api.spec import AdaptiveThrottle
-from broker_operator.core import adaptive, naming
+from broker_operator.core import naming
 from broker_operator.core.catch_up import (
     LEAST_SECONDS,
     Flow,
     advise,
     flows,
     growth,
-    sizes_in_flight,
+    listed,
+    sizes_of,
     too_low,
 )
 from broker_operator.core.facts import StoredPlan
-from broker_operator.core.model import (
-    FOLLOWER_REPLICAS,
-    LEADER_REPLICAS,
-    Throttle,
-    ThrottleConfigs,
-    Unknown,
-)
-from broker_operator.core.ownership import (
-    as_found,
-    kept,
-    narrow,
-    restrict,
-    retrace,
-    shades,
-    unchanged,
-    unseen,
-)
+from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
+from broker_operator.core.ownership import as_found, kept, pick, restrict, retrace, unchanged
 from broker_operator.core.planner.throttle import throttle_for
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.core.text import name_some
 from broker_operator.ports import ConflictError
 from broker_operator.reconcile.outcome import Outcome, Wait
-from broker_operator.reconcile.scope import InForce, Writing
+from broker_operator.reconcile.scope import Writing
 from broker_operator.reconcile.steps import adapt
 from broker_operator.reconcile.steps.adapt import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from broker_operator.api.reassignment import Reassignment
-    from broker_operator.core.model import KubeObject, TopicPartition
+    from broker_operator.core.model import KubeObject
     from broker_operator.reconcile.scope import Scope
 
+MANY_TOPICS = 1000
+"""Above this a sweep goes by what is shown: to delete what may yet come would take so long, in each
+try, that none would ever end."""
 WRITING_SECONDS = 60.0
 """What producers write is measured over this long."""
-LANDED_SECONDS = 15.0
-"""What has landed while the rest of its batch is in flight may stay listed for so long."""
 
 
-async def ensure(
-    scope: Scope,
-    active: Reassignment,
-    plan: StoredPlan,
-    moving: Collection[TopicPartition],
-) -> Outcome | None:
-    """Set the throttle for what moves of a plan unless it is set; None if nothing is to be done.
-
-    `moving`: partitions that are in flight, or are going to be submitted next.
-    """
+async def ensure(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
+    """Set the throttle for a plan unless it is set; None once there is nothing to do."""
     setting, record = scope.facts.cluster.spec.reassignment.throttle, active.throttle
     for old in scope.facts.reassignments:
         # What an earlier one had to leave on a broker that is back now would be taken for foreign.
@@ -91,87 +69,29 @@ async def ensure(
         return wanted
     if force is None or wanted != Wanted(force.rate, force.adaptive, force.p99_before):
         return await _record(scope, active, plan, wanted)
-    await _set(scope, active, plan, force, frozenset(moving))
+    await _set(scope, active, plan, force)
     return None
 
 
 async def _set(
-    scope: Scope,
-    active: Reassignment,
-    plan: StoredPlan,
-    record: ThrottleRecord,
-    moving: frozenset[TopicPartition],
+    scope: Scope, active: Reassignment, plan: StoredPlan, record: ThrottleRecord
 ) -> None:
     """Set what is recorded, unless it is known to be set. Nobody else's value is touched."""
     live = frozenset(record.brokers) & (scope.diagnosis.registered or frozenset())
     topics = _served_topics(scope, record.topics)
-    served = frozenset(topics)
-    moving = frozenset(tp for tp in moving if tp.topic in served)
-    mark, seconds = (active.uid, active.plan_hash), scope.clock.monotonic()
-    before = scope.memory.throttled
-    if before is not None and before.mark == mark:
-        if (before.rate, before.brokers) == (record.rate, live):
-            lately = seconds - before.since < LANDED_SECONDS
-            if moving == before.moving or (moving < before.moving and lately):
-                return
-        changed = {topic for topic, _ in moving ^ before.moving}
-        topics = tuple(topic for topic in topics if topic in changed)
+    before, now = scope.memory.throttled, (active.uid, active.plan_hash, record.rate, live, topics)
+    if before == now:
+        return
+    if before is not None and now == (*before[:2], record.rate, *before[3:]):
+        topics = ()  # the lists are set, and the rate is each broker's own
     scope.memory.throttled = None
+    ours = _ours(plan, record, live, topics)
     found = await scope.admin.throttles(sorted(live), topics)
-    planned = _ours(plan, record, live, topics)
-    wanted = _listing(planned, unchanged(planned, record, found), found, moving)
-    # What an earlier process has set is in force by now, if nothing is going to be submitted.
-    if not (_is_set(wanted, found) and moving.issubset(scope.diagnosis.ours)):
-        await scope.admin.set_throttle(replace(wanted, rate=unseen(record.rate, found)))
-        await _check_recorded(scope, active, record, wanted)
-    scope.memory.throttled = InForce(mark, record.rate, live, moving, seconds)
-
-
-def _listing(
-    planned: Throttle,
-    free: Throttle,
-    found: ThrottleConfigs,
-    moving: Collection[TopicPartition],
-) -> Throttle:
-    """Return what to set of `planned`: the lists of what moves, and none where another is shown.
-
-    `free`: what of it nobody else has set.
-    """
-    narrowed = narrow(planned, moving)
-
-    def lists(key: str, values: Mapping[str, str], ours: Collection[str]) -> dict[str, str]:
-        return {
-            topic: value
-            for topic, value in values.items()
-            if topic in ours and (value or key in found.topics.get(topic, {}))
-        }
-
-    return replace(
-        free,
-        leader_replicas=lists(LEADER_REPLICAS, narrowed.leader_replicas, free.leader_replicas),
-        follower_replicas=lists(
-            FOLLOWER_REPLICAS, narrowed.follower_replicas, free.follower_replicas
-        ),
-    )
-
-
-def _is_set(wanted: Throttle, found: ThrottleConfigs) -> bool:
-    """Whether all of it is shown, at the same rate on all brokers."""
-    keys = [(broker, key) for broker, its in wanted.rate_keys.items() for key in its]
-    rates = {found.brokers.get(broker, {}).get(key, "") for broker, key in keys}
-    lists = [
-        (LEADER_REPLICAS, wanted.leader_replicas),
-        (FOLLOWER_REPLICAS, wanted.follower_replicas),
-    ]
-    return (
-        len(rates) == 1
-        and rates.issubset(shades(wanted.rate))
-        and all(
-            found.topics.get(topic, {}).get(key, "") == value
-            for key, values in lists
-            for topic, value in values.items()
-        )
-    )
+    wanted = unchanged(ours, record, found)
+    # Thousands of topics may take several tries: each goes on from where the last was cut off.
+    await scope.admin.set_throttle(pick(wanted, found, shown=False))
+    await _check_recorded(scope, active, record, wanted)
+    scope.memory.throttled = now
 
 
 async def _check_recorded(
@@ -246,6 +166,8 @@ async def sweep(scope: Scope, active: Reassignment) -> Outcome:
         await _report_kept(scope, ours, swept, live)
     else:
         swept = unchanged(as_found(record, brokers, live), record, live)
+    if len(topics) > MANY_TOPICS:
+        swept = pick(swept, live, shown=True)
     await scope.admin.clear_throttle(swept)
     scope.memory.throttled = None
     absent = tuple(b for b in record.brokers if b not in brokers)
@@ -270,8 +192,9 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
         sorted(registered), sorted(_known_topics(scope, (*topics,)))
     )
     setting = scope.facts.cluster.spec.reassignment.throttle
-    planned = throttle_for(plan.origin, plan.target, 0, registered)
-    record = retrace(planned, _rates(found, setting), found, registered)
+    rates = [rate for rate in _rates(found) if _may_be_set(rate, setting)]
+    lists = throttle_for(plan.origin, plan.target, 0, ())
+    record = retrace(lists, rates, found, registered)
     if record is None:
         return None
     await scope.update(active, throttle=record.as_status())
@@ -297,14 +220,16 @@ async def _stored(scope: Scope, active: Reassignment) -> StoredPlan | None:
         return None
 
 
-def _rates(found: ThrottleConfigs, setting: int | AdaptiveThrottle | None) -> set[int]:
-    """Return the rates that the spec may have led to, and that a broker shows."""
-    values = {value for configs in found.brokers.values() for value in configs.values()}
+def _rates(found: ThrottleConfigs) -> set[int]:
+    values = (value for configs in found.brokers.values() for value in configs.values())
+    return {int(value) for value in values if value.isdecimal()}
+
+
+def _may_be_set(rate: int, setting: int | AdaptiveThrottle | None) -> bool:
+    """Whether the spec's throttle may have led to a rate."""
     if isinstance(setting, AdaptiveThrottle):
-        rungs = adaptive.ladder(setting.min, setting.max)
-    else:
-        rungs = () if setting is None else (setting,)
-    return {rate for rate in rungs if not values.isdisjoint(shades(rate))}
+        return setting.min <= rate <= setting.max
+    return rate == setting
 
 
 def left_behind(record: ThrottleRecord) -> str:
@@ -325,7 +250,7 @@ def warn(scope: Scope) -> str:
     """Say that at this throttle a move never ends, and what would do; empty if it does.
 
     To be called in every pass: it tells from how sizes grow. It looks at them every quarter of a
-    minute, so that the sentence stands still.
+    minute, so that the sentence stands still, and a plan of many partitions costs little.
     """
     facts, writing, now = scope.facts, scope.memory.writing, scope.clock.monotonic()
     record = facts.active.throttle if facts.active else None
@@ -333,14 +258,18 @@ def warn(scope: Scope) -> str:
     if record is None or record.swept or setting is None or not scope.diagnosis.ours:
         scope.memory.writing = Writing()
         return ""
-    if isinstance(facts.ensemble, Unknown) or isinstance(facts.kafka, Unknown):
+    plan, ensemble, kafka = facts.plan, facts.ensemble, facts.kafka
+    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return writing.said
-    writing.samples.append((now, sizes_in_flight(facts.ensemble, facts.kafka)))
-    writing.samples = [s for s in writing.samples if s[0] >= now - WRITING_SECONDS]
-    if writing.at is None or now - writing.at >= LEAST_SECONDS:
-        writing.at = now
-        found = flows(growth(writing.samples), facts.ensemble, facts.kafka)
-        writing.said = _too_low(writing, found, record, setting, now)
+    early = writing.at is not None and now - writing.at < LEAST_SECONDS
+    if early or not isinstance(plan, StoredPlan):
+        return writing.said
+    writing.at = now
+    lists = listed(plan.origin, plan.target)
+    recent = [sample for sample in writing.samples if sample[0] >= now - WRITING_SECONDS]
+    writing.samples = [*recent, (now, sizes_of(lists, kafka))]
+    found = flows(growth(writing.samples), lists, ensemble, kafka)
+    writing.said = _too_low(writing, found, record, setting, now)
     return writing.said
 
 
@@ -371,7 +300,7 @@ def _ours(
 ) -> Throttle:
     """Return what we set for a plan: the rates of these brokers, the lists of these topics."""
     wanted = throttle_for(plan.origin, plan.target, record.rate, brokers)
-    return restrict(wanted, topics, rated=record.brokers)
+    return restrict(wanted, frozenset(topics), rated=frozenset(record.brokers))
 
 
 def _known_topics(scope: Scope, topics: tuple[str, ...]) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ async def land(
     """
     plan, flying = scope.facts.plan, scope.diagnosis.ours
     if active is not None and isinstance(plan, StoredPlan):
-        outcome = await throttle.ensure(scope, active, plan, flying)
+        outcome = await throttle.ensure(scope, active, plan)
         if outcome is not None:
             return outcome
         if back and (turning := await _turnable(scope, plan, kafka)):
