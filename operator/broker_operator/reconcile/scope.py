@@ -81,12 +81,14 @@ class Writing:
         said: What was said of them last.
         at: Monotonic time of that.
         low: Since when an adaptive throttle has been below what is written.
+        taken: Bytes per second that keeping up with producers takes of the rate where it takes most.
     """
 
     samples: list[Sample] = field(default_factory=list)
     said: str = ""
     at: float | None = None
     low: float | None = None
+    taken: float = 0.0
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ class LiveMeters(FakeMeters):
         slow: Produce requests take a tenth of a second from now on.
         shrinks: How often each broker has dropped a replica from an ISR.
         mute: Brokers that tell nothing.
+        starved: Nothing is left for moves.
     """
 
     def __init__(self, world: World) -> None:
@@ -42,6 +43,7 @@ class LiveMeters(FakeMeters):
         self.slow = False
         self.shrinks = 0
         self.mute: set[BrokerId] = set()
+        self.starved = False
 
     async def read(self, addresses: Mapping[BrokerId, str]) -> dict[BrokerId, Reading | Unknown]:
         """Count on to this moment, and tell."""
@@ -50,7 +52,7 @@ class LiveMeters(FakeMeters):
         self._requests += 100 * elapsed
         self._seconds += 100 * elapsed * (0.1 if self.slow else 0.002)
         self._idle += 0.9 * elapsed
-        self._moved += elapsed * max(rates(self._world), default=0)
+        self._moved += 0 if self.starved else elapsed * max(rates(self._world), default=0)
         reading = Reading(
             produce_p99=0.2 if self.slow else 0.004,
             produce_mean=self._seconds / self._requests if self._requests else None,
@@ -307,6 +309,18 @@ async def test_nothing_is_left_of_any_rate() -> None:
     world.kafka.complete_after = 2
     await world.settle()
     world.assert_at_rest(0, 1, 2)
+
+
+@pytest.mark.parametrize("writing", [False, True])
+async def test_it_rises_where_producers_leave_nothing_of_it_for_moves(*, writing: bool) -> None:
+    world, meters = await flying()
+    meters.starved = True
+    began = world.clock.seconds
+    for _ in range(60):
+        for _, partition in world.partitions():
+            partition.size = 1000 + writing * int((world.clock.seconds - began) * 10 * MI)
+        await world.one_pass()
+    assert (max(rates(world)) > FIRST) is writing
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,9 @@ async def choose(
     health = await _health(scope)
     if health is None:
         return Wanted(rate, record.adaptive, record.p99_before)
+    if health.used is not None:
+        # The throttle holds moves back, too, where replicas in sync leave little of it.
+        health = replace(health, used=health.used + scope.memory.writing.taken)
     decision = adaptive.decide(rungs, rate, health, watch.level or before, watch.course)
     watch.course, watch.rate = decision.course, decision.rate
     same = adaptive.kind_of(decision.reason) in ("", adaptive.kind_of(record.adaptive))

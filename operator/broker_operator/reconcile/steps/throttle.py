@@ -269,6 +269,7 @@ def warn(scope: Scope) -> str:
     recent = [sample for sample in writing.samples if sample[0] >= now - WRITING_SECONDS]
     writing.samples = [*recent, (now, sizes_of(lists, kafka))]
     found = flows(growth(writing.samples), lists, ensemble, kafka)
+    writing.taken = max((f.rate for f in found if f.broker in record.brokers), default=0.0)
     writing.said = _too_low(writing, found, record, setting, now)
     return writing.said
 
