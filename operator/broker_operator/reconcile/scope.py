@@ -81,7 +81,7 @@ class Writing:
         said: What was said of them last.
         at: Monotonic time of that.
         low: Since when an adaptive throttle has been below what is written.
-        taken: Bytes per second that keeping up with producers takes of the rate where it takes most.
+        taken: Bytes per second that keeping up with producers takes of the rate, where it is most.
     """
 
     samples: list[Sample] = field(default_factory=list)
