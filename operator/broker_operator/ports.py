@@ -184,7 +184,7 @@ class Meters(Protocol):
     """What brokers say of themselves: their metrics."""
 
     async def read(self, addresses: Mapping[BrokerId, str]) -> Mapping[BrokerId, Reading | Unknown]:
-        """Ask all of these brokers at once, each at its `host:port`; a silent one is Unknown.
+        """Ask all of these brokers, each at its `host:port`; a silent one is Unknown.
 
         Never raises: a cluster can be served without metrics.
         """

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from broker_operator.core.model import BrokerId
 
 DEADLINE = 3.0
-"""Seconds for all brokers together: a late answer is no answer to how a broker is now."""
+"""Seconds for each broker: a late answer is no answer to how it is now."""
 SOCKET_TIMEOUT = 2.0
+APART, APART_MOST = 0.1, 1.0
+"""Seconds between the questions to two brokers, and between the first and the last. An answer costs a
+broker some 40 ms of a processor: where brokers share a machine, all at once make clients wait."""
 MOST_BYTES = 4 * 1024**2
 _WORKERS = 16
 
@@ -50,14 +53,17 @@ class HttpMeters:
 
     async def read(self, addresses: Mapping[BrokerId, str]) -> dict[BrokerId, Reading | Unknown]:
         """See the port."""
-        answers = await asyncio.gather(*(self._ask(a) for a in addresses.values()))
+        apart = min(APART, APART_MOST / max(1, len(addresses)))
+        asked = (self._ask(address, n * apart) for n, address in enumerate(addresses.values()))
+        answers = await asyncio.gather(*asked)
         return dict(zip(addresses, answers, strict=True))
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.close()
 
-    async def _ask(self, address: str) -> Reading | Unknown:
+    async def _ask(self, address: str, after: float) -> Reading | Unknown:
+        await asyncio.sleep(after)
         try:
             page = await self._pool.call(DEADLINE, _fetch, address)
             return parse(page)
