@@ -26,7 +26,7 @@ DEADLINE = 3.0
 """Seconds for each broker: a late answer is no answer to how it is now."""
 SOCKET_TIMEOUT = 2.0
 APART, APART_MOST = 0.1, 1.0
-"""Seconds between the questions to two brokers, and between the first and the last. An answer costs a
+"""Seconds between the questions to two brokers, and from the first to the last. An answer costs a
 broker some 40 ms of a processor: where brokers share a machine, all at once make clients wait."""
 MOST_BYTES = 4 * 1024**2
 _WORKERS = 16

@@ -121,6 +121,13 @@ class Pace:
         ends = [s.end for s in self.samples if s.end is not None and now - s.at <= SMOOTH_SECONDS]
         return max(0.0, sum(ends) / len(ends) - now)
 
+    @property
+    def least_seconds(self) -> float | None:
+        """Seconds before which what is in flight cannot have arrived; None without a throttle."""
+        if self.rate is None:
+            return None
+        return _busiest(self.look.flights, self.look) / self.rate
+
     def received(self, broker: BrokerId) -> float | None:
         """Bytes per second that a broker has received lately, None while it cannot be told."""
         begun = [f.since for move, f in self.look.flights.items() if move[1] == broker]

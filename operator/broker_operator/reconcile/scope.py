@@ -104,6 +104,7 @@ class Memory:
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         unheard: What is in the controller's way, and since which monotonic time.
+        flying_since: Monotonic time since which something is in flight.
         lagging_since: Monotonic time since which lagging replicas hold the next batch up.
         elections: Preferred leader elections asked for by (uid, plan hash).
         said: What the last pass logged.
@@ -121,6 +122,7 @@ class Memory:
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None
+    flying_since: float | None = None
     lagging_since: float | None = None
     elections: dict[tuple[str, str], int] = field(default_factory=dict)
     said: tuple[str, ...] = ()

@@ -55,6 +55,12 @@ def test_what_has_no_samples_tells_nothing() -> None:
     assert (pace.received(3), pace.sent(0)) == (None, None)
 
 
+def test_the_least_time_is_that_of_the_busiest_broker_at_the_throttle() -> None:
+    assert steady(10, rate=500).least_seconds == (SIZE - 1000) / 500
+    assert steady(10).least_seconds is None, "there is no throttle"
+    assert follow([seen(0, 0, flying=False)], rate=500).least_seconds == 0.0
+
+
 def test_two_seconds_are_too_few_for_a_rate() -> None:
     assert steady(2).bytes_per_second is None
     assert steady(2).received(3) is None

@@ -461,6 +461,33 @@ async def test_a_wiped_status_changes_nothing_in_the_end(moment: str) -> None:
     assert world.status["clusterId"] == "fake-cluster"
 
 
+@pytest.mark.parametrize(
+    ("throttle", "expected"),
+    [("1Mi", (1.0, 2.0, 5.0)), ("500Mi", (1.0, 1.0, 1.0)), ("0", (1.0, 2.0, 5.0))],
+)
+async def test_what_takes_long_is_looked_at_less_often(
+    throttle: str, expected: tuple[float, ...]
+) -> None:
+    """At 500 MiB/s, what is in flight is due at any moment."""
+    world = await filled_world(3, reassignment={"throttle": throttle})
+    for _, partition in world.partitions():
+        partition.size = 200 * 1024**2
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    began = world.clock.seconds
+    seen: list[float] = []
+    for after in (4.0, 10.0, 40.0):
+        while world.clock.seconds - began < after:
+            await world.one_pass()
+        seen.append(world.results[-1].delay or 0.0)
+    assert seen == [pytest.approx(delay, abs=0.6) for delay in expected]
+    world.kafka.complete()
+    await world.until(lambda: not world.in_flight())
+    await world.one_pass()
+    assert world.results[-1].delay == 1.0, "the next batch begins anew"
+
+
 async def test_setting_a_throttle_goes_on_from_where_it_was_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from broker_operator.core.model import Assignment
     from broker_operator.reconcile.scope import Scope
 
-POLL_SECONDS = 1.0
+POLL_SECONDS, POLL_MOST_SECONDS, POLL_SHARE = 1.0, 5.0, 0.2
+"""What is in flight is looked at so often, less often the longer it has been: after this share of
+that time. A look asks all brokers at once and writes a status, some 70 ms of a processor, and where
+brokers share it their clients notice. What is soon due is looked at every second again."""
 LAG_SECONDS = 10.0
 """Replicas that lag for longer than this are freed of the throttle."""
 MAX_ELECTIONS = 5
@@ -50,7 +53,7 @@ async def advance(scope: Scope) -> Outcome:
         return await _meanwhile(scope, active, plan) or obstacle
     if held := await _held(scope, active):
         return held
-    scope.memory.lagging_since = None
+    scope.memory.lagging_since = scope.memory.flying_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
@@ -143,7 +146,7 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
         return planning.foreign(scope)
     if diagnosis.ours or ensemble.requested is not None:
         flying = diagnosis.ours
-        return Wait("Moving", f"{len(flying)} partitions in flight", seconds=POLL_SECONDS)
+        return Wait("Moving", f"{len(flying)} partitions in flight", seconds=_patience(scope))
     if isinstance(kafka, Unknown):
         return unreachable.kafka(kafka)
     given_up = absence.given_up(scope) if active.started else frozenset[int]()
@@ -162,6 +165,15 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
         )
         return Blocked("UnderReplicated", message, stalled=False, seconds=2.0)
     return None
+
+
+def _patience(scope: Scope) -> float:
+    """Return the seconds until the next look at what is in flight."""
+    memory, now = scope.memory, scope.clock.monotonic()
+    since = memory.flying_since = now if memory.flying_since is None else memory.flying_since
+    least = memory.pace.least_seconds if memory.pace is not None else None
+    longest = POLL_MOST_SECONDS if least is None else min(least, POLL_MOST_SECONDS)
+    return max(POLL_SECONDS, min(POLL_SHARE * (now - since), longest))
 
 
 def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
