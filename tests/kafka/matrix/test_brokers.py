@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker_operator.reconcile.absence import DESIRED_SECONDS, UNWANTED_SECONDS
+from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SLOWEST, SUBMISSIONS, Move, moving
 
 if TYPE_CHECKING:
@@ -72,28 +72,6 @@ async def test_moves_to_a_broker_that_never_returns_are_sent_back(
         move.give_back()
         await move.end()
         assert [r.succeeded for r in world.reassignments()] == [True]
-
-
-async def test_moves_to_a_broker_that_is_not_wanted_any_more_wait_for_it_a_minute(
-    live_brokers: KafkaCluster, rng: random.Random
-) -> None:
-    async with moving(live_brokers, rng) as move:
-        world = move.world
-        await move.lose(JOINING)
-        world.scale(3)
-        await world.one_pass()
-        hung = move.flying()
-        assert hung
-        assert "SentBack" not in world.recorder.reasons(), "it may come back"
-        world.clock.ahead += UNWANTED_SECONDS
-        await world.until(lambda: not move.flying(), "nothing is in flight any more")
-        assert "SentBack" in world.recorder.reasons()
-        now = world.view.assignment()
-        assert {n: tuple(now[move.topic, n]) for n in hung} == {n: ROWS[n] for n in hung}
-        assert world.removed == [], "what its disk holds is not known"
-        move.give_back()
-        await move.end(*ORIGIN)
-        assert world.removed == [JOINING]
 
 
 async def test_a_broker_is_emptied_onto_others_if_a_target_never_returns(
