@@ -127,14 +127,6 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
     brokers.produce("foreign", 25000)
     wanted = [{"topic": "foreign", "partition": 0, "replicas": [2, 1]}]
     tool = "/opt/kafka/bin/kafka-reassign-partitions"
-    # 75 kB/s for 5 MB, of which the first fetch takes one at once: long enough to be seen, though
-    # the tool, the one that shows throttles and the fourth broker have to start first.
-    brokers.run(
-        *("sh", "-c"),
-        f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
-        " --reassignment-json-file /tmp/foreign.json --execute --throttle 75000",
-        stdin=json.dumps({"version": 1, "partitions": wanted}),
-    )
 
     def throttled() -> str:
         """All of it: a broker learns of it a moment after the tool was answered."""
@@ -143,7 +135,16 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
         return shown if len(lines) == 6 and shown.count("throttled.replicas=0:") == 4 else ""
 
     try:
+        # In force before anything moves: the reassigning tool does not wait for that, and 5 MB may
+        # be there first. At 75 kB/s they take long enough to be seen, though a broker has to start.
+        set_throttles(brokers, "foreign")
         throttles = eventually("the foreign throttle", throttled, 60)
+        brokers.run(
+            *("sh", "-c"),
+            f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
+            " --reassignment-json-file /tmp/foreign.json --execute",
+            stdin=json.dumps({"version": 1, "partitions": wanted}),
+        )
         before = newest_number(brokers)
         brokers.scale(4)
 
@@ -171,6 +172,18 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
         forget_throttles(brokers, "foreign")
         brokers.topics("--delete", "--topic", "foreign")
     scale_and_finish(brokers, 3, "ScaleDown")
+
+
+def set_throttles(brokers: Brokers, topic: str) -> None:
+    """Throttle a partition 0 that goes from brokers 0 and 1 to 2 and 1, by Kafka's own tool."""
+    tool = ("/opt/kafka/bin/kafka-configs", "--bootstrap-server", brokers.bootstrap, "--alter")
+    rates = ",".join(f"{side}.replication.throttled.rate=75000" for side in ("leader", "follower"))
+    for broker in ("0", "1", "2"):
+        where = ("--entity-type", "brokers", "--entity-name", broker)
+        brokers.run(*tool, *where, "--add-config", rates)
+    lists = "leader.replication.throttled.replicas=[0:0,0:1],follower.replication.throttled.replicas=0:2"
+    where = ("--entity-type", "topics", "--entity-name", topic)
+    brokers.run(*tool, *where, "--add-config", lists)
 
 
 def forget_throttles(brokers: Brokers, topic: str) -> None:
