@@ -181,7 +181,8 @@ def set_throttles(brokers: Brokers, topic: str) -> None:
     for broker in ("0", "1", "2"):
         where = ("--entity-type", "brokers", "--entity-name", broker)
         brokers.run(*tool, *where, "--add-config", rates)
-    lists = "leader.replication.throttled.replicas=[0:0,0:1],follower.replication.throttled.replicas=0:2"
+    replicas = "replication.throttled.replicas"
+    lists = f"leader.{replicas}=[0:0,0:1],follower.{replicas}=0:2"
     where = ("--entity-type", "topics", "--entity-name", topic)
     brokers.run(*tool, *where, "--add-config", lists)
 
