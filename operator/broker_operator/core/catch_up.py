@@ -21,7 +21,8 @@ from broker_operator.core.model import TopicPartition, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from broker_operator.core.model import Assignment, BrokerId, Ensemble, KafkaView
+    from broker_operator.core.model import BrokerId, Ensemble, KafkaView
+    from broker_operator.core.planner.throttle import Listed
 
 LEAST_SECONDS = 15.0
 """A growth over less time says nothing: batches of producers come in bursts."""
@@ -45,33 +46,8 @@ class Flow:
     rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Whom the throttle's lists name of a partition.
-
-    Attributes:
-        leaders: Replicas that it had: any of them may come to lead it.
-        followers: Replicas that it gets.
-    """
-
-    leaders: frozenset[BrokerId]
-    followers: frozenset[BrokerId]
-
-
 Sample = tuple[float, "Mapping[TopicPartition, int]"]
 """Monotonic seconds, and the bytes of each listed partition then."""
-
-
-def listed(origin: Assignment, target: Assignment) -> dict[TopicPartition, Listed]:
-    """Return what a plan's throttle lists: partitions that get a replica, see `throttle_for`."""
-    found = {}
-    for topic, partitions in target.items():
-        for number, replicas in partitions.items():
-            before = frozenset(origin.get(topic, {}).get(number, ()))
-            added = frozenset(replicas) - before
-            if before and added:
-                found[TopicPartition(topic, number)] = Listed(before, added)
-    return found
 
 
 def sizes_of(partitions: Iterable[TopicPartition], kafka: KafkaView) -> dict[TopicPartition, int]:
@@ -119,7 +95,7 @@ def flows(
 
     Args:
         rates: Of `growth`.
-        lists: Of `listed`.
+        lists: Of `planner.throttle.listed`.
         ensemble: Tells who has a replica, and who is up to copy it.
         kafka: Tells who leads, and who is in sync.
     """

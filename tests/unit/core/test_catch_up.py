@@ -12,12 +12,10 @@ from broker_operator.api.quantity import parse_bytes
 from broker_operator.core.catch_up import (
     MARGIN,
     Flow,
-    Listed,
     advise,
     enough,
     flows,
     growth,
-    listed,
     sizes_of,
     too_low,
 )
@@ -31,6 +29,7 @@ from broker_operator.core.model import (
     TopicPartition,
     Unknown,
 )
+from broker_operator.core.planner.throttle import Listed, listed
 
 if TYPE_CHECKING:
     from broker_operator.core.catch_up import Sample

@@ -19,14 +19,13 @@ from broker_operator.core.catch_up import (
     advise,
     flows,
     growth,
-    listed,
     sizes_of,
     too_low,
 )
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
 from broker_operator.core.ownership import as_found, kept, pick, restrict, retrace, unchanged
-from broker_operator.core.planner.throttle import throttle_for
+from broker_operator.core.planner.throttle import listed, throttle_for
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.core.text import name_some
 from broker_operator.ports import ConflictError
