@@ -234,6 +234,10 @@ class KafkaCluster:
         for future in created.values():
             future.result(CALL_DEADLINE)
 
+    def topics(self) -> set[str]:
+        """Return the names of all topics, Kafka's own among them."""
+        return set(self.client().list_topics(timeout=CALL_DEADLINE).topics)
+
     def delete_topic(self, name: str) -> None:
         """Delete a topic; the brokers clean up in their own time."""
         self.delete_topics([name])

@@ -64,6 +64,15 @@ class Theirs:
         return done.stdout
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_of_other_tests(kafka_cluster: KafkaCluster) -> None:
+    """Plans here are of whole clusters: what other files leave would outweigh one topic."""
+    left = list(kafka_cluster.topics())
+    if left:
+        kafka_cluster.delete_topics(left)
+        wait_until(lambda: not kafka_cluster.topics(), "the topics of other tests are gone")
+
+
 @pytest.fixture
 def theirs(kafka_cluster: KafkaCluster) -> Theirs:
     return Theirs(kafka_cluster.bootstrap)
@@ -250,7 +259,7 @@ def test_a_controller_that_dies_is_waited_for_known_and_emptied(
     assert not broker["target"]
     assert broker["replicas_before"] >= 2
     assert broker["replicas_after"] == 0
-    assert topic in kafka_cluster.client().list_topics(timeout=10).topics
+    assert topic in kafka_cluster.topics()
     kafka_cluster.delete_topic(topic)
 
 
@@ -295,7 +304,7 @@ def test_a_chroot_without_a_cluster(kafka_cluster: KafkaCluster) -> None:
 
 def others_than(cluster: KafkaCluster, topic: str) -> list[str]:
     """Return the topics that other tests have left; pinned, they take no part."""
-    return [name for name in cluster.client().list_topics(timeout=10).topics if name != topic]
+    return sorted(cluster.topics() - {topic})
 
 
 def hold(cluster: KafkaCluster, topic: str, rate: str | None) -> None:
