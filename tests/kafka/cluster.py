@@ -297,6 +297,21 @@ class KafkaCluster:
     def _await_broker(self, broker: int) -> None:
         started = f"[KafkaServer id={broker}] started"
         self._processes[f"broker-{broker}"].wait_for(started, START_DEADLINE)
+        wait_until(
+            lambda: self._knows_the_controller(broker),
+            f"broker {broker} knows the controller",
+            START_DEADLINE,
+        )
+
+    def _knows_the_controller(self, broker: int) -> bool:
+        """Whether clients may ask this broker first.
+
+        A new broker names no controller until that has sent it the cluster's metadata, and
+        librdkafka, told of none, does not ask again within half a minute.
+        """
+        asked = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{self.brokers[broker]}"})
+        told = asked.list_topics(timeout=CALL_DEADLINE)
+        return told.controller_id in told.brokers
 
     def _launch(self, name: str, memory: list[str], main: list[str]) -> None:
         log4j = f"-Dlog4j.configuration=file:{self._folder / 'log4j.properties'}"
