@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_operator.adapters.meters import parse
+from broker_operator.adapters.meters import PATH, parse
 from broker_operator.core.health import Reading
 from tests.cluster import images
 from tests.cluster.images.sandbox import Container, Root, start, unpacked
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kafka
 
 HEALTH = "/opt/kafka/bin/health"
 START_DEADLINE = 90
-SCRAPE = r"exec 3<>/dev/tcp/127.0.0.1/9404; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3"
+SCRAPE = r"exec 3<>/dev/tcp/127.0.0.1/9404; printf 'GET %s HTTP/1.0\r\n\r\n' '{}' >&3; cat <&3"
 SHELL = ("/opt/kafka/bin/zookeeper-shell", "-server", "127.0.0.1:2181")
 SERVICE = "demo-broker-headless.shop.svc.cluster.local"
 PROPERTIES = """
@@ -155,7 +155,7 @@ def test_a_broker_registers_is_observable_and_stops_in_good_order(pods: Pods, vo
             times.append(time.monotonic() - started)
         assert min(times) < 0.5
 
-        metrics = broker.execute("bash", "-c", SCRAPE).stdout
+        metrics = broker.execute("bash", "-c", SCRAPE.format("/metrics")).stdout
         for line in (
             "kafka_server_broker_state 3.0",
             "kafka_server_under_replicated_partitions 0.0",
@@ -180,7 +180,7 @@ def test_a_broker_registers_is_observable_and_stops_in_good_order(pods: Pods, vo
 
 def test_its_metrics_are_those_that_the_adaptive_throttle_reads(pods: Pods, volume: Path) -> None:
     def scraped() -> tuple[float, Reading]:
-        return time.monotonic(), parse(broker.execute("bash", "-c", SCRAPE).stdout)
+        return time.monotonic(), parse(broker.execute("bash", "-c", SCRAPE.format(PATH)).stdout)
 
     with pods.broker(0, volume) as broker:
         wait_ready(broker)

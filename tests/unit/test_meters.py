@@ -6,6 +6,7 @@ import asyncio
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -23,10 +24,13 @@ kafka_server_reassignment_bytes_in_total 7.0
 
 
 class Page(BaseHTTPRequestHandler):
-    """A broker's metrics, on whatever path."""
+    """A broker's metrics, those alone that are asked for."""
 
     def do_GET(self) -> None:
         """Answer."""
+        where = urlsplit(self.path)
+        assert where.path == "/metrics"
+        assert "kafka_server_reassignment_bytes_in_total" in parse_qs(where.query)["name[]"]
         self.send_response(200)
         self.send_header("Content-Length", str(len(PAGE)))
         self.end_headers()
