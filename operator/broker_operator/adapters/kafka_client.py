@@ -36,6 +36,10 @@ UNKNOWN_TOPIC_OR_PARTITION = 3
 REQUEST_TIMED_OUT = 7
 ELECTION_NOT_NEEDED = 84
 
+APART, APART_MOST = 0.03, 1.0
+"""Seconds between the requests to two brokers, and from the first to the last. Brokers that share a
+machine, all asked at once, would be at work in the same moment, and their clients would wait."""
+
 _RECONNECT_MAX = 1.0
 _METADATA_MAX_AGE = 60.0
 _DIRECT = "direct"
@@ -57,9 +61,14 @@ class AdminClient(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is no
         """
         return self._manager.run(self._send_request_to_controller, request)
 
-    def ask_each(self, requests: Mapping[int, Any]) -> dict[int, Any]:
-        """Send each broker its request, all at once; one that fails has its exception as value."""
-        return dict(self._manager.run(self._ask_each, requests))
+    def ask_each(self, requests: Mapping[int, Any], apart: float = APART) -> dict[int, Any]:
+        """Send each broker its request; one that fails has its exception as value.
+
+        Nobody waits for the answer of another. Between two requests are `apart` seconds, less if
+        there are so many that the last one would go out after more than `APART_MOST`.
+        """
+        apart = min(apart, APART_MOST / max(1, len(requests)))
+        return dict(self._manager.run(self._ask_each, requests, apart))
 
     def ask_controller(self, request: Any) -> Any:
         """Send a request to the controller, finding it anew if it has moved.
@@ -70,18 +79,20 @@ class AdminClient(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is no
         """
         return self._manager.run(self._send_request_to_controller, request, _top_level_error)
 
-    async def _ask_each(self, requests: Mapping[int, Any]) -> dict[int, Any]:
-        answers = await self._ask_known(requests)
+    async def _ask_each(self, requests: Mapping[int, Any], apart: float) -> dict[int, Any]:
+        answers = await self._ask_known(requests, apart)
         strangers = {b for b, answer in answers.items() if isinstance(answer, UnknownBrokerIdError)}
         if strangers:  # they may have joined since the client last looked
             with suppress(Exception):
                 await self._manager.cluster.refresh_metadata()
-                answers |= await self._ask_known({b: requests[b] for b in strangers})
+                answers |= await self._ask_known({b: requests[b] for b in strangers}, apart)
         return answers
 
-    async def _ask_known(self, requests: Mapping[int, Any]) -> dict[int, Any]:
+    async def _ask_known(self, requests: Mapping[int, Any], apart: float) -> dict[int, Any]:
         answers: dict[int, Any] = {}
         for broker, request in requests.items():
+            if answers:
+                await self._net.sleep(apart)
             try:
                 answers[broker] = self._manager.send(request, node_id=broker)
             except Exception as error:  # noqa: BLE001  # one broker's failure is its own
