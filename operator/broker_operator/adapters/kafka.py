@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
 from functools import partial
@@ -48,11 +49,13 @@ if TYPE_CHECKING:
 
     from broker_operator.core.model import Assignment, BrokerId, Throttle, ThrottleConfigs
 
-CALL_DEADLINE = 14.0
-"""Seconds; above what connecting and one request may take together."""
+CALL_DEADLINE = 16.0
+"""Seconds; above what connecting, one request and the time between the first and the last broker
+that is asked may take together."""
 
 _WORKERS = 3
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 
@@ -78,7 +81,7 @@ class KafkaBrokerAdmin:
         return await self._call(_leadership)
 
     async def log_dirs(self, brokers: Iterable[BrokerId]) -> dict[BrokerId, BrokerLogs | Unknown]:
-        """Sizes of the replicas on each broker asked, all asked at once."""
+        """Sizes of the replicas on each broker asked."""
         return await self._call(partial(self._log_dirs, brokers=tuple(brokers)))
 
     async def reassign(self, batch: Assignment) -> None:
@@ -107,16 +110,25 @@ class KafkaBrokerAdmin:
         return await self._call(partial(_min_insync, topics=wanted)) if wanted else {}
 
     async def set_throttle(self, throttle: Throttle) -> None:
-        """Set the replica lists, then the rates."""
-        await self._call(
-            partial(throttling.set_throttle, throttle=throttle, on_write=self._on_write)
-        )
+        """Set the replica lists, then the rates; whoever is cut off has set what came first."""
+        for lists in throttling.lists_of(throttle):
+            await self._write(throttling.set_lists, lists)
+            await asyncio.sleep(throttling.APART)
+        await self._write(throttling.set_rates, throttle)
 
     async def clear_throttle(self, throttle: Throttle) -> None:
         """Delete the rates, then the replica lists; as much of it as can be reached."""
-        await self._call(
-            partial(throttling.clear_throttle, throttle=throttle, on_write=self._on_write)
-        )
+        failure = None
+        try:
+            await self._write(throttling.clear_rates, throttle)
+        except (TransientError, RejectedError) as error:
+            failure = error
+        for lists in throttling.lists_of(throttle):
+            await asyncio.sleep(throttling.APART)
+            await self._write(throttling.clear_lists, lists)
+        if failure is not None:
+            raise failure
+        await self._call(partial(throttling.await_gone, throttle=throttle))
 
     async def close(self) -> None:
         """Close all connections and end the threads; quiet if that is done already."""
@@ -127,6 +139,11 @@ class KafkaBrokerAdmin:
             await self._pool.call(CALL_DEADLINE, self._discard, self._client)
         finally:
             self._pool.close()
+
+    async def _write(
+        self, work: Callable[[AdminClient, P, Callable[[str], None]], None], what: P
+    ) -> None:
+        await self._call(lambda client: work(client, what, self._on_write))
 
     async def _call(self, work: Callable[[AdminClient], T]) -> T:
         try:

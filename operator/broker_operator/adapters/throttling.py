@@ -39,18 +39,20 @@ _OWN_BROKER = 2
 """Config sources: set dynamically on the topic, on the broker. Defaults have others."""
 
 _TOPICS_PER_REQUEST = 100
-"""The controller writes two znodes for each, one after the other, and must answer in time. What is
-cut off between two requests is gone on with by the next try, for it shows by then."""
+"""The controller writes two znodes for each, one after the other, and must answer in time."""
 _HEARD_SECONDS = 5.0
 """Within this a broker hears of its new settings; a moment, unless it is in trouble."""
-_APART = 0.25
-"""Seconds between two changes. Each is told to every broker, and takes each of them some 10 ms of a
-processor: on a machine that brokers share, six of them at once stopped everything for 0.2 s."""
+APART = 0.25
+"""Seconds between two requests that change anything, less if they are for many brokers. A change is
+told to every broker, and takes each of them some 10 ms of a processor: on a machine that brokers
+share, six of them at once stopped everything for 0.2 s."""
 _POLL_SECONDS = 0.2
 
 _WRITE = "IncrementalAlterConfigs"
 _Values = dict[str, str | None]
 """Config key -> value, None to delete it."""
+TopicLists = dict[str, _Values]
+"""Topic -> its replica lists by config key."""
 _Answers = dict[str, tuple[int, str | None]]
 """What was altered, in words -> error code and message."""
 
@@ -78,47 +80,75 @@ def describe(
     )
 
 
-def set_throttle(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
-    """Set the topics' replica lists and, once all are in force, the brokers' rates.
+def lists_of(throttle: Throttle) -> list[TopicLists]:
+    """Return the replica lists by topic, as many together as one request may name."""
+    lists: TopicLists = {}
+    for topic, value in throttle.leader_replicas.items():
+        lists.setdefault(topic, {})[LEADER_REPLICAS] = value
+    for topic, value in throttle.follower_replicas.items():
+        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value
+    return [{topic: lists[topic] for topic in some} for some in _some(sorted(lists))]
+
+
+def set_lists(client: AdminClient, lists: TopicLists, on_write: Callable[[str], None]) -> None:
+    """Set the replica lists of some topics.
+
+    Raises:
+        TransientError: A topic is not known.
+        RejectedError: A broker refused; the message names what.
+    """
+    on_write(_WRITE)
+    answers = _alter_topics(client, lists)
+    check(_known(answers))
+    if unknown := sorted(set(answers) - set(_known(answers))):
+        raise TransientError(f"{', '.join(unknown)}: deleted just now, or too new")
+
+
+def clear_lists(client: AdminClient, lists: TopicLists, on_write: Callable[[str], None]) -> None:
+    """Delete the replica lists of some topics; one that is gone has none.
+
+    Raises:
+        RejectedError: A broker refused; the message names what.
+    """
+    on_write(_WRITE)
+    gone = {topic: dict.fromkeys(values) for topic, values in lists.items()}
+    check(_known(_alter_topics(client, gone)))
+
+
+def set_rates(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
+    """Set the brokers' rates; their lists must be set.
 
     Returns when every broker goes by its rate, and so by the lists too: it hears of changes in
     their order. What is submitted then is held back from its first byte on.
 
     Raises:
-        TransientError: One of the brokers did not answer, does not know a topic, or does not go by
-            its new rate for too long.
+        TransientError: One of the brokers did not answer, or does not go by its new rate for too
+            long.
         RejectedError: A broker refused; the message names what.
     """
-    for some in _portions(_by_topic(throttle)):
-        on_write(_WRITE)
-        answers = _alter_topics(client, some)
-        check(_known(answers))
-        if unknown := sorted(set(answers) - set(_known(answers))):
-            raise TransientError(f"{', '.join(unknown)}: deleted just now, or too new")
-        time.sleep(_APART)
     check(_alter_brokers(client, throttle, str(throttle.rate), on_write))
     _await(lambda: _missing(client, throttle), "the throttle is set, but not in force")
 
 
-def clear_throttle(
-    client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]
-) -> None:
-    """Delete the brokers' rates and the topics' replica lists, as many of them as can be reached.
-
-    Returns when nobody shows them any more: a broker learns of its new settings by a notice in
-    ZooKeeper, a moment after the request was answered.
+def clear_rates(client: AdminClient, throttle: Throttle, on_write: Callable[[str], None]) -> None:
+    """Delete the rates of all brokers that can be reached.
 
     Raises:
-        TransientError: One of the brokers did not answer, or shows a deleted value for too long.
+        TransientError: One of the brokers did not answer.
         RejectedError: A broker refused; the message names what.
     """
-    answers = _alter_brokers(client, throttle, None, on_write)
-    for some in _portions(_by_topic(throttle)):
-        time.sleep(_APART)
-        on_write(_WRITE)
-        gone = {topic: dict.fromkeys(values) for topic, values in some.items()}
-        answers |= _known(_alter_topics(client, gone))
-    check(answers)
+    check(_alter_brokers(client, throttle, None, on_write))
+
+
+def await_gone(client: AdminClient, throttle: Throttle) -> None:
+    """Return when nobody shows a deleted throttle any more.
+
+    A broker learns of its new settings by a notice in ZooKeeper, a moment after the request was
+    answered.
+
+    Raises:
+        TransientError: Somebody shows it for too long, or does not answer.
+    """
     _await(lambda: _shown(client, throttle), "the throttle is deleted, but still shown")
 
 
@@ -152,7 +182,8 @@ def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
 
     Any rate: a broker may show the one before, if that was replaced a moment ago.
     """
-    lists, keys = _by_topic(throttle), throttle.rate_keys
+    keys = throttle.rate_keys
+    lists = {topic: values for some in lists_of(throttle) for topic, values in some.items()}
     found = describe(client, sorted(keys), sorted(lists))
     return [
         *(
@@ -166,20 +197,6 @@ def _shown(client: AdminClient, throttle: Throttle) -> list[str]:
             if any(values.get(key) == value for key, value in lists[topic].items())
         ),
     ]
-
-
-def _by_topic(throttle: Throttle) -> dict[str, _Values]:
-    lists: dict[str, _Values] = {}
-    for topic, value in throttle.leader_replicas.items():
-        lists.setdefault(topic, {})[LEADER_REPLICAS] = value
-    for topic, value in throttle.follower_replicas.items():
-        lists.setdefault(topic, {})[FOLLOWER_REPLICAS] = value
-    return lists
-
-
-def _portions(lists: dict[str, _Values]) -> Iterator[dict[str, _Values]]:
-    for topics in _some(sorted(lists)):
-        yield {topic: lists[topic] for topic in topics}
 
 
 def _some(topics: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -214,7 +231,7 @@ def _alter_brokers(
         requests[broker] = IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
         on_write(_WRITE)
     answers: _Answers = {}
-    for broker, answer in client.ask_each(requests, _APART).items():
+    for broker, answer in client.ask_each(requests, APART).items():
         if isinstance(answer, Exception):
             answers[f"broker {broker}"] = (REQUEST_TIMED_OUT, f"does not answer: {say(answer)}")
         else:

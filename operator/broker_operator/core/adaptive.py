@@ -160,12 +160,12 @@ def decide(
     now = health.seconds
     high = _above(health.p99, level.p99)
     rising = high and _rises(health.p99, course.p99)
-    used = health.used
+    used, counted = health.used, health.counted
     course = replace(
         course,
         p99=max(_known(health.p99, course.p99), default=None) if high else health.p99,
         high=(now if course.high is None else course.high) if high else None,
-        binding=course.binding or (used is not None and used >= BINDING * rate),
+        binding=course.binding or (counted is not None and counted >= BINDING * rate),
     )
     if alarm := _alarm(health):
         return _lower(rungs[0], rate, now, course, alarm)

@@ -39,11 +39,13 @@ class Flow:
     Attributes:
         side: "to" the broker that receives, or "from" the one that sends.
         rate: Bytes per second that it takes to keep up with those who write.
+        in_sync: Of these, what goes to replicas in sync. It is never held back.
     """
 
     side: str
     broker: BrokerId
     rate: float
+    in_sync: float = 0.0
 
 
 Sample = tuple[float, "Mapping[TopicPartition, int]"]
@@ -100,6 +102,7 @@ def flows(
         kafka: Tells who leads, and who is in sync.
     """
     sums: defaultdict[tuple[str, BrokerId], float] = defaultdict(float)
+    in_sync: defaultdict[tuple[str, BrokerId], float] = defaultdict(float)
     waiting: set[tuple[str, BrokerId]] = set()
     for tp, rate in rates.items():
         state = ensemble.topics.get(tp.topic, {}).get(tp.partition)
@@ -109,13 +112,15 @@ def flows(
         copying = ensemble.brokers.keys() & set(state.replicas) - {seen.leader}
         for broker in lists[tp].followers & copying:
             sums["to", broker] += rate
+            in_sync["to", broker] += rate * (broker in seen.isr)
         behind = (lists[tp].followers & copying) - seen.isr
         waiting.update(("to", broker) for broker in behind)
         if seen.leader in lists[tp].leaders:
             sums["from", seen.leader] += rate * len(copying)
+            in_sync["from", seen.leader] += rate * len(copying & seen.isr)
             if behind:
                 waiting.add(("from", seen.leader))
-    return [Flow(*end, rate) for end, rate in sums.items() if end in waiting]
+    return [Flow(*end, rate, in_sync[end]) for end, rate in sums.items() if end in waiting]
 
 
 def too_low(found: Iterable[Flow], throttle: int, held: Iterable[BrokerId]) -> Flow | None:

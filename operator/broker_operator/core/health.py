@@ -80,6 +80,8 @@ class Health:
         doubtful: Likewise, but in the later one only. A broker that has yet to hear of a move's end
             shows its replicas so.
         used: Bytes per second that the moves took of the busiest broker, in or out.
+        counted: Bytes per second that Kafka counted against the rate of a broker, where it was
+            most: what the moves took, and what kept replicas in sync so.
         turned: Whether moves have begun or ended in between, which is felt at any rate.
         unknown: What is not known of a broker, in words; empty if all have told.
     """
@@ -92,6 +94,7 @@ class Health:
     lost: Lost = frozenset()
     doubtful: Lost = frozenset()
     used: float | None = None
+    counted: float | None = None
     turned: bool = False
     unknown: str = ""
 
@@ -112,9 +115,19 @@ def lost_replicas(ensemble: Ensemble, kafka: KafkaView) -> Lost:
     return frozenset(lost)
 
 
-def compare(before: Look, now: Look) -> Health:
-    """Tell what happened between two looks."""
+def compare(
+    before: Look, now: Look, in_sync: Mapping[tuple[str, BrokerId], float] | None = None
+) -> Health:
+    """Tell what happened between two looks.
+
+    Args:
+        before: The earlier one.
+        now: The later one.
+        in_sync: Bytes per second that listed replicas in sync take "to" and "from" brokers.
+    """
     told: list[tuple[Reading, Reading]] = []
+    moved: dict[tuple[str, BrokerId], float] = {}
+    elapsed = now.seconds - before.seconds
     silent = []
     for broker, reading in sorted(now.readings.items()):
         former = before.readings.get(broker, Unknown("seen for the first time"))
@@ -124,9 +137,12 @@ def compare(before: Look, now: Look) -> Health:
             silent.append(f"broker {broker} (told only once yet)")
         else:
             told.append((former, reading))
-    elapsed = now.seconds - before.seconds
+            for side, counter in (("to", _moved_in), ("from", _moved_out)):
+                grown = _grown(former, reading, counter)
+                if grown is not None:
+                    moved[side, broker] = grown / elapsed
     busy = [(f, r) for f, r in told if (_grown(f, r, _count) or 0) >= MIN_REQUESTS]
-    rates = [_grown(f, r, side) for f, r in told for side in (_moved_in, _moved_out)]
+    kept = in_sync or {}
     return Health(
         seconds=now.seconds,
         p99=max(_known(r.produce_p99 for _, r in busy), default=None),
@@ -135,7 +151,8 @@ def compare(before: Look, now: Look) -> Health:
         shrinks=round(sum(_known(_grown(f, r, _shrinks) for f, r in told))),
         lost=now.lost & before.lost,
         doubtful=now.lost - before.lost,
-        used=max((grown / elapsed for grown in _known(rates)), default=None),
+        used=max(moved.values(), default=None),
+        counted=max((rate + kept.get(end, 0.0) for end, rate in moved.items()), default=None),
         turned=now.flying != before.flying,
         unknown=name_some(silent),
     )

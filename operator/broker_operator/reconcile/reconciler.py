@@ -112,7 +112,9 @@ class Reconciler:
         return Result(_delay(outcomes), _retry(outcomes), status, moving)
 
     async def finalize(self, namespace: str, name: str) -> None:
-        """Sweep what a deleted cluster's reassignments have set, then let them go.
+        """Sweep what a deleted cluster's reassignments have set.
+
+        Nothing is swept where a guard forbids to write: `release` tells what is left then.
 
         Raises:
             TransientError, RejectedError: Not everything could be swept; call again, or give up
@@ -124,6 +126,9 @@ class Reconciler:
         try:
             scope = await self._scope(body, Memory())
         except InvalidSpecError:
+            return
+        if (objection := guards.not_ours(scope)) is not None:
+            log.warning("%s/%s: not swept: %s", namespace, name, objection.message)
             return
         failures: list[TransientError | RejectedError] = []
         for reassignment in scope.facts.reassignments:

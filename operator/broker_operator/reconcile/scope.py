@@ -81,14 +81,15 @@ class Writing:
         said: What was said of them last.
         at: Monotonic time of that.
         low: Since when an adaptive throttle has been below what is written.
-        taken: Bytes per second that keeping up with producers takes of the rate, where it is most.
+        in_sync: Bytes per second that listed replicas in sync take "to" and "from" brokers, of the
+            rate there.
     """
 
     samples: list[Sample] = field(default_factory=list)
     said: str = ""
     at: float | None = None
     low: float | None = None
-    taken: float = 0.0
+    in_sync: dict[tuple[str, BrokerId], float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

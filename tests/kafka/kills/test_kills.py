@@ -28,6 +28,7 @@ EVERY_CALL = int(os.environ.get("EVERY_CALL") or 0)
 That takes hours. If it is 0 several are killed in each, as `Deaths` says."""
 MOST_ROUNDS = 80
 """Twenty or so are enough."""
+HISTORY = 2
 FEW = 4
 """So many processes may die one after the other without any having written anything."""
 SPECS = (
@@ -195,11 +196,12 @@ class MortalWorld(TrackedWorld):
 
 async def test_killed_after_any_call(live_brokers: KafkaCluster) -> None:
     deaths, undisturbed = Deaths(dies_at=EVERY_CALL), 0
-    async with MortalWorld(live_brokers, deaths, reassignment={"history": 2}) as world:
+    async with MortalWorld(live_brokers, deaths, reassignment={"history": HISTORY}) as world:
         for number in range(MOST_ROUNDS if not EVERY_CALL else sys.maxsize):
             world.edit(partial(_set, SPECS[number % len(SPECS)]))
             died = await _out_and_in(world, deaths)
             assert not await asyncio.to_thread(world.records.lost)
+            assert len(world.reassignments()) <= HISTORY
             undisturbed = 0 if died else undisturbed + 1
             if undisturbed == len(SPECS):
                 break

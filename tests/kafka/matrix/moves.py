@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROWS = {n: (n % 3, (n + 1) % 3, (n + 2) % 3) for n in range(8)}
 """Three replicas on each of three brokers; six of 24 go to the fourth."""
+FOURS = {n: (n % 4, (n + 1) % 4, (n + 2) % 4) for n in range(8)}
+"""The same on four brokers; the six replicas of the fourth go to the others."""
 JOINING = 3
 """The fourth broker."""
 SIZE = 2_000_000

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.reconcile.absence import DESIRED_SECONDS
-from tests.kafka.matrix.moves import JOINING, NOT_READY, ROWS, SLOWEST, SUBMISSIONS, Move, moving
+from tests.kafka.matrix.moves import (
+    FOURS,
+    JOINING,
+    NOT_READY,
+    ROWS,
+    SLOWEST,
+    SUBMISSIONS,
+    Move,
+    moving,
+)
 
 if TYPE_CHECKING:
     import random
@@ -134,7 +143,26 @@ async def test_a_broker_that_returns_empty_is_filled_before_anything_else_moves(
         move.give_back()
         await move.end()
         assert early == []
+
+
+async def test_a_leaving_broker_that_returns_empty_goes_only_once_nothing_is_its_own(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    """An empty disk proves nothing while ZooKeeper still lists the broker's replicas."""
+    async with moving(live_brokers, rng, scale=(4, 3), rows=FOURS, latest=0.2, **SLOWEST) as move:
+        world = move.world
+        world.pods.held.add(JOINING)
+        live_brokers.kill_broker(JOINING)
+        await world.until(lambda: JOINING not in world.view.brokers(), "its session ends")
+        live_brokers.wipe(JOINING)
+        move.give_back()
+        await world.until(lambda: JOINING in world.view.brokers(), "it is back, with nothing")
+        for _ in range(5):
+            await world.one_pass()
+        assert any(JOINING in move.replicas(number) for number in FOURS), "in mid-move"
         assert world.removed == []
+        await move.end(*ORIGIN)  # the world has looked, when it was removed, that it held nothing
+        assert world.removed == [JOINING]
 
 
 async def test_a_disk_runs_full_on_the_target(

@@ -13,7 +13,19 @@ from broker_operator.api.reassignment import Cause, State
 from broker_operator.ports import TransientError
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
-from tests.kafka.matrix.moves import FAST, JOINING, ROWS, SLOWEST, Move, moving, tool, writes
+from tests.kafka.matrix.moves import (
+    FAST,
+    FOURS,
+    JOINING,
+    ROWS,
+    SIZE,
+    SLOWEST,
+    SUBMISSIONS,
+    Move,
+    moving,
+    tool,
+    writes,
+)
 from tests.kafka.matrix.records import Records
 from tests.kafka.processes import wait_until
 from tests.unit.reconcile.world import NAME, NAMESPACE, host
@@ -76,6 +88,55 @@ async def test_what_has_moved_goes_back_to_the_very_lists(
         leaders = {number: world.view.leader(move.topic, number) for number in ROWS}
         assert leaders == {number: row[0] for number, row in ROWS.items()}
         move.records.verify()
+
+
+async def test_a_drain_that_is_called_off_leads_back_to_the_very_lists(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, scale=(4, 3), rows=FOURS) as move:
+        world = move.world
+        assert move.flying()
+        world.scale(4)
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        await world.until(
+            lambda: rests(world) and world.sizes() == {"demo-broker": 4}, "all has ended"
+        )
+        assert world.removed == []
+        assert world.view.assignment() == {(move.topic, n): list(row) for n, row in FOURS.items()}
+        leaders = {number: world.view.leader(move.topic, number) for number in FOURS}
+        assert leaders == {number: row[0] for number, row in FOURS.items()}
+        move.records.verify()
+
+
+async def test_nothing_new_is_submitted_while_a_reassignment_is_paused(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, latest=0.3) as move:
+        world, name, submitted = move.world, move.world.reassignments()[-1].name, move.submissions()
+        assert move.flying()
+        change(world, name, paused=True)
+        await world.until(lambda: not move.flying(), "what is in flight ends")
+        await world.until(lambda: not world.view.throttles(), "the throttle is taken off")
+        for _ in range(10):
+            await world.one_pass()
+        assert move.submissions() == submitted
+        assert not move.flying()
+        assert world.reassignments()[-1].state is State.PAUSED
+        change(world, name, paused=False)
+        await move.end()
+        assert move.submissions() > submitted
+
+
+async def test_no_throttle_is_set_where_none_is_wanted(live_brokers: KafkaCluster) -> None:
+    async with LiveWorld(live_brokers, 3, reassignment={"throttle": "0"}) as world:
+        live_brokers.create_topic("unthrottled", ROWS)
+        for number in ROWS:
+            live_brokers.fill("unthrottled", number, SIZE)
+        world.scale(4)
+        await world.settle()
+        world.assert_at_rest(0, 1, 2, 3)
+        assert set(SUBMISSIONS) & set(world.clients.writes)
+        assert "IncrementalAlterConfigs" not in world.clients.writes
 
 
 async def test_the_throttle_is_for_what_moves_and_for_nothing_else(

@@ -22,6 +22,7 @@ from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import writes
 from tests.kafka.nodes import REQUEST, deafen
 from tests.kafka.processes import wait_until
+from tests.unit.reconcile.world import NAME, NAMESPACE
 
 if TYPE_CHECKING:
     import random
@@ -394,6 +395,7 @@ async def test_a_migration_that_begins_in_mid_move_stops_every_write(
         written = writes(world)
         await world.until(lambda: not world.view.in_flight(), "what is in flight lands")
         await some_passes(world)
+        await world.reconciler.finalize(NAMESPACE, NAME)  # as if it were deleted now
         assert writes(world) == written
         world.view.nodes.delete("/migration")
         await world.settle()

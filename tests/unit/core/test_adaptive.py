@@ -22,7 +22,7 @@ RATE = RUNGS[4]
 
 def health(seconds: float = 100.0, used: float | None = RATE, **changes: object) -> Health:
     """Return what well brokers show while the throttle binds."""
-    well = Health(seconds, p99=0.010, mean=0.002, handlers_idle=0.9, used=used)
+    well = Health(seconds, p99=0.010, mean=0.002, handlers_idle=0.9, used=used, counted=used)
     return replace(well, **changes)  # type: ignore[arg-type]
 
 
@@ -79,7 +79,7 @@ def test_it_rises_by_a_rung_while_all_is_well_and_more_is_needed() -> None:
 
 
 def test_it_rises_without_any_client_to_harm() -> None:
-    found = decide(RUNGS, RATE, Health(100.0, used=RATE), Level(), course())
+    found = decide(RUNGS, RATE, Health(100.0, used=RATE, counted=RATE), Level(), course())
     assert found.rate == RUNGS[5]
     assert found.reason.endswith("no clients at work")
 
@@ -101,6 +101,11 @@ def test_a_rate_that_holds_nothing_back_is_not_raised() -> None:
     found = said(RATE, health(used=0.6 * RATE), course())
     assert found.rate == RATE
     assert found.reason == "kept, for it holds nothing back: moves take 9.6 MiB/s"
+
+
+def test_what_replicas_in_sync_take_of_a_rate_makes_it_hold_moves_back() -> None:
+    seen = health(120.0, used=0.2 * RATE, counted=0.9 * RATE)
+    assert decide(RUNGS, RATE, seen, LEVEL, course(calm=100.0)).rate == RUNGS[5]
 
 
 def test_between_two_batches_it_is_remembered_that_the_rate_was_binding() -> None:
@@ -192,7 +197,8 @@ def test_without_counters_the_rate_itself_is_halved() -> None:
 
 
 def test_clients_that_suffer_while_hardly_anything_moves_suffer_from_something_else() -> None:
-    found = said(RATE, health(used=MI, mean=0.1), course(suspicion=1.0))
+    """However much of the rate replicas in sync take: these are never held back."""
+    found = said(RATE, health(used=MI, counted=RATE, mean=0.1), course(suspicion=1.0))
     assert found.rate == RATE
     assert found.reason.startswith("kept, for clients wait and moves take hardly any: mean 100 ms")
 
@@ -337,6 +343,7 @@ HEALTHS = st.builds(
     lost=st.sampled_from([frozenset(), frozenset(), LOST]),
     doubtful=st.sampled_from([frozenset(), frozenset(), LOST]),
     used=st.none() | st.floats(0.0, 600.0 * MI),
+    counted=st.none() | st.floats(0.0, 600.0 * MI),
     unknown=st.sampled_from(["", "", "broker 1 (silent)"]),
 )
 LEVELS = st.builds(

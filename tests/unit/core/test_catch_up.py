@@ -138,6 +138,9 @@ def test_what_has_caught_up_or_has_yet_to_move_takes_its_share_of_the_rate() -> 
         ("to", 3): 11.0,
         ("from", 0): 2 * 1.0 + 10.0 + 100.0,
     }
+    rates = {TopicPartition("t", n): 10.0**n for n in range(4)}
+    found = flows(rates, lists, world, seen)
+    assert {(f.side, f.broker): f.in_sync for f in found} == {("to", 3): 10.0, ("from", 0): 111.0}
 
 
 def test_where_nothing_has_to_catch_up_nothing_is_too_low() -> None:

@@ -62,6 +62,15 @@ def test_the_worst_broker_counts_and_the_mean_is_that_of_all() -> None:
     assert found.mean == pytest.approx(0.003)
 
 
+def test_what_kafka_counts_is_added_up_for_each_broker_and_side() -> None:
+    kept = {("to", 0): 100.0, ("from", 0): 1000.0, ("from", 1): 1500.0, ("to", 9): 9000.0}
+    looks = Look(10.0, {0: FIRST, 1: FIRST}), Look(15.0, {0: SECOND, 1: SECOND})
+    found = compare(*looks, kept)
+    assert found.used == pytest.approx(400), "what moves take, of the busiest"
+    assert found.counted == pytest.approx(200 + 1500), "of what broker 1 sends"
+    assert compare(*looks).counted == found.used
+
+
 def test_who_has_hardly_any_producer_says_nothing_of_latency() -> None:
     found = compare(
         Look(0.0, {0: FIRST}), Look(5.0, {0: replace(SECOND, produce_count=1019, produce_p99=9.0)})

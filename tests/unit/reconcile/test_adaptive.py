@@ -318,7 +318,7 @@ async def test_it_rises_where_producers_leave_nothing_of_it_for_moves(*, writing
     began = world.clock.seconds
     for _ in range(60):
         for _, partition in world.partitions():
-            partition.size = 1000 + writing * int((world.clock.seconds - began) * 10 * MI)
+            partition.size = 1000 + writing * int((world.clock.seconds - began) * 40 * MI)
         await world.one_pass()
     assert (max(rates(world)) > FIRST) is writing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -469,12 +470,7 @@ async def test_what_takes_long_is_looked_at_less_often(
     throttle: str, expected: tuple[float, ...]
 ) -> None:
     """At 500 MiB/s, what is in flight is due at any moment."""
-    world = await filled_world(3, reassignment={"throttle": throttle})
-    for _, partition in world.partitions():
-        partition.size = 200 * 1024**2
-    world.kafka.complete_after = None
-    world.scale(4)
-    await world.until(lambda: bool(world.in_flight()))
+    world = await flying_slowly(throttle)
     began = world.clock.seconds
     seen: list[float] = []
     for after in (4.0, 10.0, 40.0):
@@ -482,10 +478,33 @@ async def test_what_takes_long_is_looked_at_less_often(
             await world.one_pass()
         seen.append(world.results[-1].delay or 0.0)
     assert seen == [pytest.approx(delay, abs=0.6) for delay in expected]
+    first = world.in_flight()
     world.kafka.complete()
-    await world.until(lambda: not world.in_flight())
+    await world.until(lambda: world.in_flight() not in (first, []))
     await world.one_pass()
     assert world.results[-1].delay == 1.0, "the next batch begins anew"
+
+
+async def test_what_may_be_due_before_the_next_look_is_looked_at_by_then() -> None:
+    world = await flying_slowly("14Mi")  # 7.2 s at least for the half that is missing
+    delays = []
+    for _ in range(20):
+        await world.one_pass()
+        delays.append(world.results[-1].delay or 0.0)
+    assert max(delays) > 3.0
+    assert all(one + another < 7.2 for one, another in pairwise(delays))
+
+
+async def flying_slowly(throttle: str) -> World:
+    """Return a world with a partition of 200 MiB in flight that never arrives, and more to move."""
+    settings = {"throttle": throttle, "maxMovesPerBroker": 1}
+    world = await filled_world(3, reassignment=settings)
+    for _, partition in world.partitions():
+        partition.size = 200 * 1024**2
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    return world
 
 
 async def test_setting_a_throttle_goes_on_from_where_it_was_cut_off(

@@ -381,6 +381,29 @@ async def test_a_sweep_that_cannot_be_proved_is_not_called_one(fallen: str) -> N
     assert all(not r.finalizers for r in world.reassignments())
 
 
+@pytest.mark.parametrize("why", ["migration", "another cluster"])
+async def test_a_deleted_cluster_that_must_not_be_touched_is_left_and_told(why: str) -> None:
+    world = await moving_world()
+    if why == "migration":
+        world.kafka.migrating = True
+    else:
+        world.kafka.cluster_id = "another"
+    await world.reconciler.finalize(NAMESPACE, NAME)
+    await world.reconciler.release(NAMESPACE, NAME)
+    assert world.throttled()
+    assert world.recorder.told[-1].reason == "ThrottleLeft"
+    assert "rate of broker 0, 1, 2, 3 and {leader" in world.recorder.told[-1].message
+    assert all(not r.finalizers for r in world.reassignments())
+
+
+async def test_a_cluster_that_is_paused_and_then_deleted_is_swept() -> None:
+    """To delete is what its user decided last."""
+    world = await moving_world()
+    world.edit(lambda spec: spec.update(paused=True))
+    await world.reconciler.finalize(NAMESPACE, NAME)
+    assert not world.throttled()
+
+
 async def test_finalize_is_quiet_about_a_cluster_that_is_gone_or_makes_no_sense() -> None:
     world = World(3)
     await world.reconciler.finalize(NAMESPACE, "nobody")

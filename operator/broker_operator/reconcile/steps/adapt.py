@@ -62,9 +62,6 @@ async def choose(
     health = await _health(scope)
     if health is None:
         return Wanted(rate, record.adaptive, record.p99_before)
-    if health.used is not None:
-        # The throttle holds moves back, too, where replicas in sync leave little of it.
-        health = replace(health, used=health.used + scope.memory.writing.taken)
     decision = adaptive.decide(rungs, rate, health, watch.level or before, watch.course)
     watch.course, watch.rate = decision.course, decision.rate
     same = adaptive.kind_of(decision.reason) in ("", adaptive.kind_of(record.adaptive))
@@ -117,7 +114,7 @@ async def _health(scope: Scope) -> Health | None:
     watch.look = Look(now, readings, lost_replicas(ensemble, kafka), flying)
     if before is None or now - before.seconds > REMEMBER_SECONDS:
         return None  # one of an earlier move: a mean since then is not how clients are now
-    return compare(before, watch.look)
+    return compare(before, watch.look, scope.memory.writing.in_sync)
 
 
 def _answered(scope: Scope) -> bool:

@@ -27,6 +27,15 @@ async def check(scope: Scope) -> Outcome:
     return DONE
 
 
+def not_ours(scope: Scope) -> Blocked | None:
+    """Say why Kafka must not be written to even to clean up after a cluster that is deleted.
+
+    `spec.paused` is no such reason: to delete is what its user decided last.
+    """
+    found = (guard(scope) for guard in (_rival, _migrating, _wrong_cluster, _foreign_brokers))
+    return next((objection for objection in found if objection is not None), None)
+
+
 def _stop(reason: str, message: str, *, stalled: bool = True) -> Blocked:
     return Blocked(reason, message, stalled=stalled, ends_pass=True)
 

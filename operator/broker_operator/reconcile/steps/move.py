@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS, POLL_MOST_SECONDS, POLL_SHARE = 1.0, 5.0, 0.2
 """What is in flight is looked at so often, less often the longer it has been: after this share of
-that time. A look asks all brokers at once and writes a status, some 70 ms of a processor, and where
-brokers share it their clients notice. What is soon due is looked at every second again."""
+that time. A look asks all brokers and writes a status, some 70 ms of a processor, and where brokers
+share it their clients notice. What is soon due is looked at every second again."""
 LAG_SECONDS = 10.0
 """Replicas that lag for longer than this are freed of the throttle."""
 MAX_ELECTIONS = 5
@@ -171,8 +171,10 @@ def _patience(scope: Scope) -> float:
     """Return the seconds until the next look at what is in flight."""
     memory, now = scope.memory, scope.clock.monotonic()
     since = memory.flying_since = now if memory.flying_since is None else memory.flying_since
-    least = memory.pace.least_seconds if memory.pace is not None else None
-    longest = POLL_MOST_SECONDS if least is None else min(least, POLL_MOST_SECONDS)
+    longest, pace = POLL_MOST_SECONDS, memory.pace
+    if pace is not None and pace.least_seconds is not None:
+        # Told at the end of the last pass, by what that had seen.
+        longest = min(longest, pace.least_seconds - (now - pace.look.at))
     return max(POLL_SECONDS, min(POLL_SHARE * (now - since), longest))
 
 
