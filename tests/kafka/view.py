@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import ResourceType
 from kazoo.exceptions import NoNodeError
 
@@ -99,9 +101,16 @@ class View:
 
     def clean(self, cluster: KafkaCluster) -> None:
         """Delete every topic, and what a failed test has left, for the next one."""
-        for topic in self.topics():
-            cluster.delete_topic(topic)
-        wait_until(lambda: not self.topics(), "every topic is deleted")
+
+        def gone() -> bool:
+            # Again and again: a broker that was asked for a consumer's coordinator a moment ago may
+            # make Kafka's own topic anew after it was deleted.
+            for topic in self.topics():
+                with suppress(KafkaException):  # it is being deleted already
+                    cluster.delete_topic(topic)
+            return not self.topics()
+
+        wait_until(gone, "every topic is deleted", pause=0.5)
         for entity, throttles in self.throttles().items():
             kind, _, name = entity.partition("/")
             for key in throttles if kind == "brokers" else ():
