@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.api.reassignment import State
+from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.kafka.harness import LiveWorld
 from tests.unit.reconcile.world import NAME, NAMESPACE
 
@@ -168,3 +169,31 @@ def resize(world: LiveWorld, size: str) -> None:
     """Give every broker's volume another size, as its provisioner reports it."""
     for claim in world.kube.all("PersistentVolumeClaim"):
         world.kube.put(claim | {"status": {"capacity": {"storage": size}}})
+
+
+async def test_a_request_is_served_without_a_broker_that_never_came(
+    live_brokers: KafkaCluster,
+) -> None:
+    async with LiveWorld(live_brokers, 3) as world:
+        live_brokers.create_topic("pairs", {n: (n % 3, (n + 1) % 3) for n in range(6)})
+        live_brokers.fill("pairs", 0, SIZE)
+        await world.settle()
+        world.pods.held.add(3)
+        live_brokers.kill_broker(3)
+        await world.until(lambda: 3 not in world.view.brokers(), "broker 3 is not there")
+        world.scale(4)
+        await world.until(
+            lambda: world.condition("BrokersReady") == ("False", "BrokersNotReady"), "it is missed"
+        )
+        ask(world, "without-2", evacuate=[2])
+        for _ in range(10):
+            await world.one_pass()
+        assert not found(world, "without-2").started, "it may come yet"
+        world.clock.ahead += DESIRED_SECONDS
+        await world.until(lambda: found(world, "without-2").succeeded, "broker 2 is emptied")
+        assert world.view.load() == Counter({0: 6, 1: 6})
+        assert [r.name for r in world.reassignments()] == ["without-2"], "the spec's move waits"
+        world.pods.held.clear()
+        await world.until(lambda: world.view.load()[3] > 0, "broker 3 gets its share")
+        await world.settle()
+        assert world.condition("Stalled") is None

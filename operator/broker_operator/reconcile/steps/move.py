@@ -149,7 +149,8 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
         return Wait("Moving", f"{len(flying)} partitions in flight", seconds=_patience(scope))
     if isinstance(kafka, Unknown):
         return unreachable.kafka(kafka)
-    given_up = absence.given_up(scope) if active.started else frozenset[int]()
+    # What was begun is ended without them; what was not waits for all that have a part in it.
+    given_up = absence.given_up(scope) if active.started else planning.spare(scope, active)
     if late := diagnosis.missing - given_up:
         missing = name_some(sorted(late))
         message = (

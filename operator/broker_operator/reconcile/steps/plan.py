@@ -44,13 +44,15 @@ async def make(scope: Scope) -> Outcome:
 
 async def _go_on(scope: Scope) -> Outcome:
     active, cause = scope.facts.active, _cause(scope)
-    # What the spec asks for goes before what users ask for, as soon as nothing is in flight.
-    first = active is not None and active.requested and cause is not None
+    without = spare(scope, active)
+    # What the spec asks for goes before what users ask for, as soon as nothing is in flight, unless
+    # it cannot be had.
+    first = active is not None and active.requested and cause is not None and not without
     if active is None and cause is None:
         return _held_back(scope)
     if active is not None and not first and fits(scope, active):
         return DONE
-    view = _view(scope)
+    view = _view(scope, everybody=not without)
     if isinstance(view, Blocked):
         around = None if active is None else await _without_lost(scope, active)
         return view if around is None else around
@@ -71,6 +73,19 @@ async def _go_on(scope: Scope) -> Outcome:
             return replace(outcome, message=f"{outcome.message}; and {anew.message}")
         return anew
     return await _plan_anew(scope, active, *view)
+
+
+def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
+    """Return the brokers that what a user asks for does not wait for.
+
+    They were given up, hold nothing and are not named in it; all others are there. The spec has use
+    for them: what it asks for waits.
+    """
+    if active is None or not active.requested:
+        return frozenset()
+    found, missing = absence.spare(scope), scope.diagnosis.missing
+    named = frozenset(active.replace or ())
+    return found if missing <= found and not found & named else frozenset()
 
 
 def fits(scope: Scope, active: Reassignment) -> bool:
@@ -223,10 +238,15 @@ async def _plan_anew(
     if active.cause is Cause.UNDO and not isinstance(scope.facts.former, StoredPlan):
         why = f"the plan of {active.undoes}, which it takes back, is gone"
         return await record.end(scope, active, State.SUPERSEDED, why, warning=True)
+    without = spare(scope, active)
     try:
         undoes = active.cause is Cause.UNDO
-        found = await draft(scope, ensemble, kafka, _maker(scope, active), undo=undoes)
+        maker = _maker(scope, active)
+        found = await draft(scope, ensemble, kafka, maker, undo=undoes, without=without)
     except PlanRefusedError as refusal:
+        if without:
+            why = f"{refusal.message}; it waits, for {absence.told(scope, without)}"
+            return Blocked(refusal.reason, why, seconds=10.0)
         if active.requested and not active.started:
             return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
         return Blocked(refusal.reason, _refused(active, refusal.message), seconds=10.0)
@@ -239,7 +259,7 @@ async def _plan_anew(
     if not found.plan.changes and not active.started:
         return await record.end(scope, active, State.SUCCEEDED, "nothing has to move")
     changed = _unfit(scope, active) if active.plan_hash else ""
-    return await record.store(scope, active, *found, changed)
+    return await record.store(scope, active, *found, changed, avoids=without)
 
 
 async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
