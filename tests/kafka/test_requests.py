@@ -10,6 +10,7 @@ import pytest
 from broker_operator.api.reassignment import State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.kafka.harness import LiveWorld
+from tests.kafka.matrix.moves import FAST, SLOWEST
 from tests.unit.reconcile.world import NAME, NAMESPACE
 
 if TYPE_CHECKING:
@@ -197,3 +198,23 @@ async def test_a_request_is_served_without_a_broker_that_never_came(
         await world.until(lambda: world.view.load()[3] > 0, "broker 3 gets its share")
         await world.settle()
         assert world.condition("Stalled") is None
+
+
+async def test_a_broker_that_joins_in_the_middle_of_a_request_keeps_its_share(
+    live_brokers: KafkaCluster,
+) -> None:
+    async with LiveWorld(live_brokers, 3, reassignment=SLOWEST) as world:
+        live_brokers.create_topic("halves", {n: (n % 3, (n + 1) % 3) for n in range(6)})
+        for number in range(6):
+            live_brokers.fill("halves", number, SIZE)
+        await world.settle()
+        ask(world, "without-2", evacuate=[2])
+        await world.until(lambda: bool(world.view.in_flight()), "it has begun")
+        world.scale(4)
+        await world.one_pass()
+        assert found(world, "without-2").started
+        assert not found(world, "without-2").finished
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        await world.settle()
+        assert found(world, "without-2").succeeded
+        assert world.view.load() == Counter({0: 4, 1: 4, 3: 4})

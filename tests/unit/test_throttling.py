@@ -10,7 +10,7 @@ import pytest
 from broker_operator.adapters import throttling
 from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from broker_operator.core.model import Throttle
-from broker_operator.ports import TransientError
+from broker_operator.ports import RejectedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,24 @@ async def test_lists_are_cleared_though_a_broker_does_not_answer(seen: list[obje
     with pytest.raises(TransientError, match="broker 2"):
         await admin().clear_throttle(Throttle(0, (0, 1, 2), {"orders": "0:1"}, {}))
     assert seen == [("clear_rates", None), throttling.APART, ("clear_lists", 1)]
+
+
+async def test_a_portion_that_is_refused_keeps_no_other_from_being_cleared(
+    seen: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleared: list[str] = []
+
+    async def write(_: KafkaBrokerAdmin, work: Callable[..., None], what: Any) -> None:
+        if work is throttling.clear_lists:
+            cleared.append(min(what))
+            if min(what) == "topic-100":
+                raise RejectedError("topic topic-100: not allowed")
+
+    monkeypatch.setattr(KafkaBrokerAdmin, "_write", write)
+    with pytest.raises(RejectedError, match="topic-100"):
+        await admin().clear_throttle(THROTTLE)
+    assert cleared == ["topic-000", "topic-100", "topic-200"]
+    assert "await_gone" not in seen
 
 
 def test_brokers_hear_of_their_rates_apart() -> None:

@@ -118,14 +118,17 @@ class KafkaBrokerAdmin:
 
     async def clear_throttle(self, throttle: Throttle) -> None:
         """Delete the rates, then the replica lists; as much of it as can be reached."""
-        failure = None
+        failure: TransientError | RejectedError | None = None
         try:
             await self._write(throttling.clear_rates, throttle)
         except (TransientError, RejectedError) as error:
             failure = error
         for lists in throttling.lists_of(throttle):
             await asyncio.sleep(throttling.APART)
-            await self._write(throttling.clear_lists, lists)
+            try:
+                await self._write(throttling.clear_lists, lists)
+            except RejectedError as error:  # another portion may be allowed
+                failure = failure or error
         if failure is not None:
             raise failure
         await self._call(partial(throttling.await_gone, throttle=throttle))

@@ -39,7 +39,8 @@ class Flow:
     Attributes:
         side: "to" the broker that receives, or "from" the one that sends.
         rate: Bytes per second that it takes to keep up with those who write.
-        in_sync: Of these, what goes to replicas in sync. It is never held back.
+        in_sync: Of these, what goes to replicas in sync that no move adds. It is never held back,
+            nor is it among the bytes that Kafka calls a reassignment's.
     """
 
     side: str
@@ -109,15 +110,16 @@ def flows(
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
         if state is None or seen is None or seen.leader is None:
             continue
+        settled = seen.isr - set(state.adding)
         copying = ensemble.brokers.keys() & set(state.replicas) - {seen.leader}
         for broker in lists[tp].followers & copying:
             sums["to", broker] += rate
-            in_sync["to", broker] += rate * (broker in seen.isr)
+            in_sync["to", broker] += rate * (broker in settled)
         behind = (lists[tp].followers & copying) - seen.isr
         waiting.update(("to", broker) for broker in behind)
         if seen.leader in lists[tp].leaders:
             sums["from", seen.leader] += rate * len(copying)
-            in_sync["from", seen.leader] += rate * len(copying & seen.isr)
+            in_sync["from", seen.leader] += rate * len(copying & settled)
             if behind:
                 waiting.add(("from", seen.leader))
     return [Flow(*end, rate, in_sync[end]) for end, rate in sums.items() if end in waiting]

@@ -45,7 +45,57 @@ async def test_it_waits_for_a_broker_that_it_names() -> None:
     assert not found(world, "mine").finished
     del world.broken[3]
     await world.settle()
-    assert found(world, "mine").finished
+    assert found(world, "mine").state is State.REFUSED, "it holds what the spec has given it"
+
+
+async def test_what_empties_it_waits_for_it() -> None:
+    world = await stalled_world()
+    ask(world, "mine", evacuate=[3])
+    await wait_for(world, DESIRED_SECONDS + 100)
+    assert not found(world, "mine").finished
+
+
+async def test_a_broker_that_the_spec_would_not_fill_is_waited_for() -> None:
+    """It was emptied by its user, who wants it filled again."""
+    world = await filled_world(4)
+    ask(world, "off", evacuate=[3])
+    await world.settle()
+    assert not world.load()[3]
+    world.broken[3] = "CrashLoopBackOff"
+    world.kubelet()
+    ask(world, "back")
+    await wait_for(world, DESIRED_SECONDS + 100)
+    assert not found(world, "back").finished
+    del world.broken[3]
+    await world.settle()
+    assert found(world, "back").succeeded
+    assert world.load()[3]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_broker_that_comes_in_the_middle_of_a_request_keeps_its_share(
+    *, late: bool
+) -> None:
+    if late:
+        world = await stalled_world(maxMovesPerBroker=1)
+    else:
+        world = await filled_world(3, reassignment={"maxMovesPerBroker": 1})
+    world.kafka.complete_after = None
+    ask(world, "mine", evacuate=[2])
+    await wait_for(world, DESIRED_SECONDS + 100)
+    assert world.in_flight()
+    if late:
+        del world.broken[3]
+    else:
+        world.scale(4)
+    for _ in range(5):
+        await world.one_pass()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert found(world, "mine").succeeded
+    load = world.load()
+    assert not load[2]
+    assert load[0] == pytest.approx(load[3], abs=1)
 
 
 async def test_what_cannot_be_had_without_it_waits_and_is_not_refused() -> None:

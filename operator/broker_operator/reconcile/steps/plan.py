@@ -78,13 +78,14 @@ async def _go_on(scope: Scope) -> Outcome:
 def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
     """Return the brokers that what a user asks for does not wait for.
 
-    They were given up, hold nothing and are not named in it; all others are there. The spec has use
-    for them: what it asks for waits.
+    They were given up, hold nothing and are not named in it; all others are there. What the spec
+    asks for waits for them, and gives them their share: if it asks for nothing, a plan without them
+    would be the last one.
     """
-    if active is None or not active.requested:
+    if active is None or not active.requested or _cause(scope) is None:
         return frozenset()
     found, missing = absence.spare(scope), scope.diagnosis.missing
-    named = frozenset(active.replace or ())
+    named = active.evacuate.union(active.replace or ())
     return found if missing <= found and not found & named else frozenset()
 
 
@@ -114,11 +115,29 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
         return f"broker {name_some(sorted(leaving))} shall leave"
     if isinstance(ensemble, Unknown) or ensemble.unreadable:
         return ""
+    if active.requested and active.started and (new := _strangers(plan, ensemble) & desired):
+        return f"broker {name_some(sorted(new))} holds replicas now, and the plan does not know it"
     emptied = active.evacuate.union((active.replace or ())[:1])
     holders = desired if active.topics else desired - emptied
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
     return misfit(plan, ensemble, holders, started=bool(active.started))
+
+
+def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
+    """Return the brokers with replicas that had none when a plan was made, and were to get none.
+
+    What the spec asks for goes before a request that has begun. To go on by the old plan would take
+    from a broker that came in between all that it was given.
+    """
+    known = {
+        broker
+        for lists in (plan.origin, plan.target)
+        for partitions in lists.values()
+        for replicas in partitions.values()
+        for broker in replicas
+    }
+    return frozenset(b for _, state in ensemble.partitions() for b in state.target) - known
 
 
 def _receivers(plan: StoredPlan | Plan) -> frozenset[int]:
@@ -246,6 +265,7 @@ async def _plan_anew(
     except PlanRefusedError as refusal:
         if without:
             why = f"{refusal.message}; it waits, for {absence.told(scope, without)}"
+            why = _refused(active, why) if active.started else why
             return Blocked(refusal.reason, why, seconds=10.0)
         if active.requested and not active.started:
             return await record.end(scope, active, State.REFUSED, refusal.message, warning=True)
