@@ -79,8 +79,7 @@ def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
     """Return the brokers that what a user asks for does not wait for.
 
     They were given up, hold nothing and are not named in it; all others are there. What the spec
-    asks for waits for them, and gives them their share: if it asks for nothing, a plan without them
-    would be the last one.
+    asks for gives them their share later: else a plan without them would be the last one.
     """
     if active is None or not active.requested or _cause(scope) is None:
         return frozenset()
