@@ -32,7 +32,7 @@ from tests.unit.reconcile.world import NAME, NAMESPACE, host
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 RACKS = ("a", "b", "c", "a")
 KINDS = {"brokers": ResourceType.BROKER, "topics": ResourceType.TOPIC}
@@ -63,6 +63,14 @@ def rests(world: LiveWorld) -> bool:
     return ended and not view.in_flight() and not view.throttles()
 
 
+def assert_as_before(move: Move, rows: Mapping[int, Sequence[int]]) -> None:
+    """Every list is the very one, led by its first replica, and no record is lost."""
+    view = move.world.view
+    assert view.assignment() == {(move.topic, n): list(row) for n, row in rows.items()}
+    assert {n: view.leader(move.topic, n) for n in rows} == {n: row[0] for n, row in rows.items()}
+    move.records.verify()
+
+
 @pytest.mark.parametrize("way", ["undo", "replicas"])
 async def test_what_has_moved_goes_back_to_the_very_lists(
     live_brokers: KafkaCluster, rng: random.Random, way: str
@@ -84,10 +92,7 @@ async def test_what_has_moved_goes_back_to_the_very_lists(
         assert ended[first.name].state is expected
         back = [r for r in ended.values() if r.cause is Cause.UNDO]
         assert sum(r.moves or 0 for r in back) <= begun, "by the shortest way"
-        assert world.view.assignment() == {(move.topic, n): list(row) for n, row in ROWS.items()}
-        leaders = {number: world.view.leader(move.topic, number) for number in ROWS}
-        assert leaders == {number: row[0] for number, row in ROWS.items()}
-        move.records.verify()
+        assert_as_before(move, ROWS)
 
 
 async def test_a_drain_that_is_called_off_leads_back_to_the_very_lists(
@@ -102,10 +107,7 @@ async def test_a_drain_that_is_called_off_leads_back_to_the_very_lists(
             lambda: rests(world) and world.sizes() == {"demo-broker": 4}, "all has ended"
         )
         assert world.removed == []
-        assert world.view.assignment() == {(move.topic, n): list(row) for n, row in FOURS.items()}
-        leaders = {number: world.view.leader(move.topic, number) for number in FOURS}
-        assert leaders == {number: row[0] for number, row in FOURS.items()}
-        move.records.verify()
+        assert_as_before(move, FOURS)
 
 
 async def test_nothing_new_is_submitted_while_a_reassignment_is_paused(
