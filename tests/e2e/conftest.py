@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.cluster import binaries
 from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
 from tests.e2e.environment import PREFIX, Environment, embedded
+from tests.e2e.plugin import Plugin
 from tests.traffic.pods import Traffic, TrafficOptions
 
 if TYPE_CHECKING:
@@ -69,6 +72,13 @@ def brokers(shared: Brokers) -> Iterator[Brokers]:
     if shared.object()["spec"]["replicas"] != 3:
         shared.scale(3)
     shared.ready(3)
+
+
+@pytest.fixture
+def plugin(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Plugin:
+    """The plugin, where kubectl looks for it: on the PATH."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return Plugin(brokers)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from tests.e2e.test_scaling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.e2e.environment import Environment
     from tests.traffic.pods import Traffic
@@ -128,17 +128,21 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
     wanted = [{"topic": "foreign", "partition": 0, "replicas": [2, 1]}]
     tool = "/opt/kafka/bin/kafka-reassign-partitions"
 
-    def throttled() -> str:
+    def throttled(rate: int) -> str:
         """All of it: a broker learns of it a moment after the tool was answered."""
-        shown = brokers.throttles()
-        lines = [line for line in shown.splitlines() if "rate=75000" in line]
-        return shown if len(lines) == 6 and shown.count("throttled.replicas=0:") == 4 else ""
+        set_throttles(brokers, "foreign", rate)
+
+        def shown() -> str:
+            shown = brokers.throttles()
+            rates = [line for line in shown.splitlines() if f"rate={rate} " in line]
+            return shown if len(rates) == 6 and shown.count("throttled.replicas=0:") == 4 else ""
+
+        return eventually("the foreign throttle", shown, 60)
 
     try:
         # In force before anything moves: the reassigning tool does not wait for that, and 5 MB may
-        # be there first. At 75 kB/s they take long enough to be seen, though a broker has to start.
-        set_throttles(brokers, "foreign")
-        throttles = eventually("the foreign throttle", throttled, 60)
+        # be there first. They are not before that is wanted, though a broker has to start.
+        throttles = throttled(10_000)
         brokers.run(
             *("sh", "-c"),
             f"cat >/tmp/foreign.json && {tool} --bootstrap-server {brokers.bootstrap}"
@@ -157,6 +161,7 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
         brokers.until("the foreign move to be named in status", named, READY_SECONDS)
         assert newest_number(brokers) == before, "nothing is planned meanwhile"
         assert brokers.throttles() == throttles
+        throttles = throttled(500_000)
 
         def ended() -> bool:
             listed = brokers.run(tool, "--bootstrap-server", brokers.bootstrap, "--list")
@@ -169,15 +174,15 @@ def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) 
         assert brokers.throttles() == throttles, "ours is swept, and theirs stays"
         assert brokers.events("ForeignThrottle", seconds=30)
     finally:
-        forget_throttles(brokers, "foreign")
+        forget_throttles(brokers, "foreign", range(3))
         brokers.topics("--delete", "--topic", "foreign")
     scale_and_finish(brokers, 3, "ScaleDown")
 
 
-def set_throttles(brokers: Brokers, topic: str) -> None:
+def set_throttles(brokers: Brokers, topic: str, rate: int) -> None:
     """Throttle a partition 0 that goes from brokers 0 and 1 to 2 and 1, by Kafka's own tool."""
     tool = ("/opt/kafka/bin/kafka-configs", "--bootstrap-server", brokers.bootstrap, "--alter")
-    rates = ",".join(f"{side}.replication.throttled.rate=75000" for side in ("leader", "follower"))
+    rates = ",".join(f"{side}.replication.throttled.rate={rate}" for side in ("leader", "follower"))
     for broker in ("0", "1", "2"):
         where = ("--entity-type", "brokers", "--entity-name", broker)
         brokers.run(*tool, *where, "--add-config", rates)
@@ -187,13 +192,13 @@ def set_throttles(brokers: Brokers, topic: str) -> None:
     brokers.run(*tool, *where, "--add-config", lists)
 
 
-def forget_throttles(brokers: Brokers, topic: str) -> None:
+def forget_throttles(brokers: Brokers, topic: str, ids: Iterable[int]) -> None:
     """Take off what Kafka's own tool has set, as its user would."""
     rates = "leader.replication.throttled.rate,follower.replication.throttled.rate"
     lists = "leader.replication.throttled.replicas,follower.replication.throttled.replicas"
     tool = ("/opt/kafka/bin/kafka-configs", "--bootstrap-server", brokers.bootstrap, "--alter")
-    for broker in ("0", "1", "2"):
-        where = ("--entity-type", "brokers", "--entity-name", broker)
+    for broker in ids:
+        where = ("--entity-type", "brokers", "--entity-name", str(broker))
         brokers.run(*tool, *where, "--delete-config", rates)
     where = ("--entity-type", "topics", "--entity-name", topic)
     brokers.run(*tool, *where, "--delete-config", lists)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,36 +13,12 @@ from tests.e2e.test_scaling import newest_number, spread
 
 if TYPE_CHECKING:
     from tests.e2e.brokers import Brokers
+    from tests.e2e.plugin import Plugin
     from tests.traffic.pods import Traffic
 
 pytestmark = pytest.mark.e2e
 
 TIMEOUT = ("--timeout", f"{MOVE_SECONDS:g}s")
-
-
-class Plugin:
-    """What a person types, in the namespace of one cluster."""
-
-    def __init__(self, brokers: Brokers) -> None:
-        self._brokers = brokers
-
-    def ends(self, code: int, *arguments: str) -> str:
-        """Run it; it must end with this exit code. Return all that it says."""
-        where = ("-n", self._brokers.namespace)
-        done = self._brokers.env.kubectl("brokers", *arguments, *where, check=False)
-        said = done.stdout + done.stderr
-        assert done.returncode == code, said
-        return said
-
-    def says(self, *arguments: str) -> str:
-        return self.ends(0, *arguments)
-
-
-@pytest.fixture
-def plugin(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Plugin:
-    """The plugin, where kubectl looks for it: on the PATH."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    return Plugin(brokers)
 
 
 def test_a_scaling_is_looked_at_approved_paused_watched_and_undone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.e2e.brokers import MOVE_SECONDS, READY_SECONDS, USUAL, Brokers, finished
 
 if TYPE_CHECKING:
+    from tests.e2e.plugin import Plugin
     from tests.traffic.pods import Traffic
 
 pytestmark = pytest.mark.e2e
@@ -93,7 +95,9 @@ def test_scaling_out_and_in_loses_nothing(
     brokers.patch({"storage": {"whenScaledDown": "Retain"}, "reassignment": {"via": "ZooKeeper"}})
 
 
-def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traffic) -> None:
+def test_drain_undone_half_way_keeps_the_broker(
+    brokers: Brokers, traffic: Traffic, plugin: Plugin
+) -> None:
     scale_and_finish(brokers, 4, "ScaleUp")
     before = newest_number(brokers)
     brokers.patch({"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 2}})
@@ -101,6 +105,8 @@ def test_drain_undone_half_way_keeps_the_broker(brokers: Brokers, traffic: Traff
         brokers.scale(3)
         draining = brokers.moving()
         assert number(draining) == before + 1
+        why = plugin.says("explain", brokers.name, "--broker", "3")
+        assert re.search(r"broker 3 is leaving and holds \d+ replicas .*: it goes once all of", why)
         brokers.scale(4)
         held: list[int] = []
 

@@ -16,6 +16,7 @@ from tests.e2e.brokers import (
     make_zookeeper,
 )
 from tests.e2e.environment import PREFIX, eventually
+from tests.e2e.test_faults import forget_throttles
 
 if TYPE_CHECKING:
     from tests.e2e.environment import Environment
@@ -126,7 +127,7 @@ def test_specs_found_bad_later_are_named_while_others_are_served(
 
 
 def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment) -> None:
-    """Deleted in mid-move with ZooKeeper gone; made again with the same name."""
+    """Deleted in mid-move with ZooKeeper gone; made again with the same name; deleted again."""
     namespace = f"{PREFIX}-phoenix"
     make_zookeeper(environment, namespace)
     brokers = Brokers(environment, "phoenix", namespace)
@@ -155,6 +156,8 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     eventually("the pods to go", gone, READY_SECONDS)
     claims = environment.get("pvc", "-n", namespace, "-l", label)["items"]
     assert len(claims) == 4
+    (left,) = brokers.events("ThrottleLeft", seconds=READY_SECONDS)
+    assert "rate of broker 0, 1, 2, 3 and" in left["message"]
     environment.kubectl("scale", "-n", namespace, "sts/zookeeper", "--replicas=1")
     spec["spec"]["replicas"] = 4
     environment.apply(spec)
@@ -162,7 +165,15 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     assert brokers.status()["clusterId"] == cluster_id
     assert [row["id"] for row in brokers.status()["brokers"]] == [0, 1, 2, 3]
     assert brokers.count("kept") == 20000
+    forget_throttles(brokers, "kept", range(4))
+    brokers.scale(3)
+    brokers.moving()
+    shell = ("/opt/kafka/bin/zookeeper-shell", f"zookeeper:2181/{path}")
+    look = "".join(f"get /config/{name}\n" for name in ("brokers/0", "brokers/3", "topics/kept"))
+    assert brokers.run(*shell, stdin=look).count("replication.throttled") >= 6
     delete(brokers)
+    eventually("the pods to go again", gone, READY_SECONDS)
+    assert "replication.throttled" not in brokers.run(*shell, stdin=look)
 
 
 def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None:

@@ -25,7 +25,7 @@ from kazoo.client import KazooClient
 
 from tests.cluster.jars import kafka_libs
 from tests.kafka.processes import Java, wait_until
-from tests.kafka.properties import BROKER, LOG4J, ZOOKEEPER
+from tests.kafka.properties import BROKER, JMX, LOG4J, ZOOKEEPER
 from tests.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
@@ -48,9 +48,11 @@ class KafkaCluster:
         through: The same as brokers reach it, if that is another way.
         host: Gives the name that a broker advertises on a second listener, which nobody uses.
         settings: Broker properties besides `properties.BROKER`, and in its place.
+        metered: Brokers tell their metrics, as those of the image do.
 
     Attributes:
         brokers: Broker id -> port on loopback, running or not.
+        meters: Broker id -> port of its metrics; empty if there are none.
         connect: ZooKeeper's connect string with the chroot the brokers use.
         zookeeper: The same without a chroot.
     """
@@ -65,6 +67,7 @@ class KafkaCluster:
         through: str = "",
         host: Callable[[int], str] | None = None,
         settings: Mapping[str, str] | None = None,
+        metered: bool = False,
     ) -> None:
         self._folder = folder
         self._racks = racks
@@ -72,11 +75,12 @@ class KafkaCluster:
         self._through = through
         self._host = host
         self._settings = settings or {}
-        ports = free_ports(2 * brokers + 1)
+        ports = free_ports(3 * brokers + 1)
         self.zookeeper = servers or f"{LOOPBACK}:{ports[0]}"
         self.connect = f"{self.zookeeper}/kafka"
         self.brokers = dict(enumerate(ports[1 : brokers + 1]))
-        self._second_ports = ports[brokers + 1 :]
+        self._second_ports = ports[brokers + 1 : 2 * brokers + 1]
+        self.meters = dict(enumerate(ports[2 * brokers + 1 :])) if metered else {}
         self._processes: dict[str, Java] = {}
         # The kernel ends a process when the thread that started it ends, so it is always this one.
         self._parent = ThreadPoolExecutor(1, thread_name_prefix="parent")
@@ -293,7 +297,11 @@ class KafkaCluster:
             text += f"broker.rack={self._racks[broker % len(self._racks)]}\n"
         text += "".join(f"{key}={value}\n" for key, value in self._settings.items())
         config.write_text(text)
-        self._launch(f"broker-{broker}", ["-Xms128m", "-Xmx256m"], ["kafka.Kafka", str(config)])
+        options = ["-Xms128m", "-Xmx256m"]
+        if broker in self.meters:
+            (agent,) = self._libs.glob("jmx_prometheus_javaagent-*.jar")
+            options.append(f"-javaagent:{agent}={LOOPBACK}:{self.meters[broker]}:{JMX}")
+        self._launch(f"broker-{broker}", options, ["kafka.Kafka", str(config)])
 
     def _await_broker(self, broker: int) -> None:
         started = f"[KafkaServer id={broker}] started"
@@ -317,9 +325,9 @@ class KafkaCluster:
             return False
         return told.controller_id in told.brokers
 
-    def _launch(self, name: str, memory: list[str], main: list[str]) -> None:
+    def _launch(self, name: str, options: list[str], main: list[str]) -> None:
         log4j = f"-Dlog4j.configuration=file:{self._folder / 'log4j.properties'}"
-        argv = ["java", *memory, *_JVM, log4j, "-cp", f"{self._libs}/*", *main]
+        argv = ["java", *options, *_JVM, log4j, "-cp", f"{self._libs}/*", *main]
         log = self._folder / f"{name}.log"
         self._processes[name] = self._parent.submit(Java, name, argv, log).result()
 

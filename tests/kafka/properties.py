@@ -1,5 +1,13 @@
 """Configurations of the servers that tests run."""
 
+from pathlib import Path
+
+from broker_operator.core.render.config import broker_properties
+from tests.unit.core.samples import cluster
+
+JMX = Path(__file__).parents[2] / "broker_image" / "config" / "jmx.yml"
+"""Which metrics brokers tell: the image's own list."""
+
 LOG4J = """\
 log4j.rootLogger=INFO, stdout
 log4j.appender.stdout=org.apache.log4j.ConsoleAppender
@@ -19,7 +27,8 @@ admin.enableServer=false
 maxClientCnxns=0
 """
 
-# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores.
+# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores. What
+# is deleted is gone after a second, not a minute, for a broker that leaves is waited for so long.
 BROKER = """\
 broker.id={id}
 zookeeper.connect={connect}
@@ -49,4 +58,13 @@ auto.leader.rebalance.enable=false
 auto.create.topics.enable=false
 controlled.shutdown.retry.backoff.ms=500
 delete.topic.enable=true
+log.segment.delete.delay.ms=1000
 """
+
+
+def replication_settings() -> dict[str, str]:
+    """Return how brokers that the operator runs copy (ADR 7)."""
+    lines = broker_properties(cluster(4)).splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line.startswith("replica"))
+    assert settings.keys() >= {"replication.quota.window.num", "replica.fetch.response.max.bytes"}
+    return settings

@@ -12,10 +12,9 @@ import pytest
 from confluent_kafka.admin import ResourceType
 
 from broker_operator.core.model import TopicPartition
-from broker_operator.core.render.config import broker_properties
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
-from tests.unit.core.samples import cluster as parsed_cluster
+from tests.kafka.properties import replication_settings
 from tests.unit.reconcile.world import NAME, NAMESPACE, host
 
 if TYPE_CHECKING:
@@ -59,12 +58,11 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 @pytest.fixture(scope="module")
 def usual_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """Brokers that copy as those which the operator runs do."""
-    lines = broker_properties(parsed_cluster(4)).splitlines()
-    settings = dict(line.split("=", 1) for line in lines if line.startswith("replica"))
-    assert settings.keys() >= {"replication.quota.window.num", "replica.fetch.response.max.bytes"}
-    folder = tmp_path_factory.mktemp("usual")
     cluster = KafkaCluster(
-        folder, brokers=4, host=lambda broker: host(f"demo-broker-{broker}"), settings=settings
+        tmp_path_factory.mktemp("usual"),
+        brokers=4,
+        host=lambda broker: host(f"demo-broker-{broker}"),
+        settings=replication_settings(),
     )
     try:
         cluster.start()

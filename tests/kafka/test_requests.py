@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka.admin import ResourceType
 
 from broker_operator.api.reassignment import State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.kafka.harness import LiveWorld
-from tests.kafka.matrix.moves import FAST, SLOWEST
+from tests.kafka.matrix.moves import FAST, SLOWEST, SUBMISSIONS
 from tests.unit.reconcile.world import NAME, NAMESPACE
 
 if TYPE_CHECKING:
@@ -126,6 +127,30 @@ async def test_a_cluster_is_balanced_when_somebody_asks_for_it(world: LiveWorld)
     assert told(world, "again") == "nothing has to move"
 
 
+async def test_requests_wait_for_each_other_in_order_and_show_it(world: LiveWorld) -> None:
+    world.edit(lambda spec: spec.update(reassignment=SLOWEST))
+    names = ["zz-first", "aa-second", "mm-third"]
+    for name, spec in zip(names, ({"evacuate": [0]}, {"evacuate": [1]}, {}), strict=True):
+        ask(world, name, **spec)
+        world.clock.ahead += 1.0  # the API server tells seconds only
+    await world.until(lambda: bool(world.view.in_flight()), "the first has begun")
+    await world.one_pass()
+    assert world.status["reassignment"]["name"] == "zz-first"
+    assert world.status["reassignment"]["queued"] == ["aa-second", "mm-third"]
+    assert [found(world, name).status.get("queuePosition") for name in names] == [None, 1, 2]
+    assert "after aa-second" in told(world, "mm-third")
+    world.edit(lambda spec: spec["reassignment"].update(throttle=FAST, maxMovesPerBroker=9))
+    at: list[list[str]] = []
+    world.before_pass = lambda: at.append([n for n in names if found(world, n).started])
+    await world.settle()
+    assert all(found(world, name).succeeded for name in names)
+    assert all(begun == names[: len(begun)] for begun in at)
+    ends = [found(world, name).ended for name in names]
+    assert ends == sorted(ends)
+    load = world.view.load()
+    assert max(load.values()) - min(load[b] for b in range(4)) <= 1
+
+
 async def test_what_would_break_a_promise_is_refused_with_the_numbers(
     world: LiveWorld, live_brokers: KafkaCluster
 ) -> None:
@@ -142,6 +167,39 @@ async def test_what_would_break_a_promise_is_refused_with_the_numbers(
         assert words in told(world, name)
     assert world.view.assignment() == before
     assert world.condition("Stalled") is None
+
+
+async def test_a_minimum_that_is_raised_in_mid_move_stops_it_until_it_can_be_kept(
+    world: LiveWorld, live_brokers: KafkaCluster
+) -> None:
+    world.edit(lambda spec: spec.update(reassignment=SLOWEST))
+    live_brokers.create_topic("wide", {n: (n % 3, (n + 1) % 3, (n + 2) % 3) for n in range(8)})
+    for number in range(8):
+        live_brokers.fill("wide", number, SIZE)
+    ask(world, "fewer", topics=["wide"], replicationFactor=2)
+
+    def begun() -> bool:
+        rows = [row for tp, row in world.view.assignment().items() if tp[0] == "wide"]
+        return bool(world.view.in_flight()) and any(len(row) == 2 for row in rows)
+
+    await world.until(begun, "some have two replicas, and others are in flight")
+    live_brokers.configure(ResourceType.TOPIC, "wide", "min.insync.replicas", "3")
+    world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+    stalled = ("True", "PromiseBroken")
+    await world.until(lambda: world.condition("Stalled") == stalled, "it is stopped")
+    assert "after its move, 2 replicas, while min.insync.replicas is 3" in world.message("Stalled")
+    await world.until(lambda: not world.view.in_flight(), "what is in flight lands")
+    written = [write for write in world.clients.writes if write in SUBMISSIONS]
+    for _ in range(5):
+        await world.one_pass()
+    assert [write for write in world.clients.writes if write in SUBMISSIONS] == written
+    assert not world.view.throttles()
+    live_brokers.configure(ResourceType.TOPIC, "wide", "min.insync.replicas", "2")
+    await world.settle()
+    assert found(world, "fewer").succeeded
+    rows = [row for tp, row in world.view.assignment().items() if tp[0] == "wide"]
+    assert {len(row) for row in rows} == {2}
+    assert any(3 in row for row in rows)
 
 
 async def test_an_approved_plan_starts_only_once_there_is_room_for_it(world: LiveWorld) -> None:

@@ -53,15 +53,6 @@ def given_up(scope: Scope) -> frozenset[BrokerId]:
     )
 
 
-def spare(scope: Scope) -> frozenset[BrokerId]:
-    """Return the brokers that are given up and hold nothing: a pod that never started, mostly."""
-    held = scope.diagnosis.replicas
-    if held is None:
-        return frozenset()
-    missing = given_up(scope) & scope.diagnosis.missing
-    return frozenset(broker for broker in missing if not held.get(broker))
-
-
 def told(scope: Scope, brokers: frozenset[BrokerId]) -> str:
     """Say of brokers that are given up, at least one, how long they were waited for."""
     wanted = brokers & scope.diagnosis.desired

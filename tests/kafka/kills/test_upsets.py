@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from broker_operator.core.planner.kafka_json import to_json
 from broker_operator.ports import ConflictError, TransientError
 from tests.kafka.harness import Clock
 from tests.kafka.kills.world import MOVES, PARTITIONS, PHASES, TOPIC, TrackedWorld
@@ -123,16 +126,24 @@ async def test_api_server_does_not_answer(world: UpsetWorld) -> None:
         world.kube.before = lambda _: None
 
 
-@pytest.mark.parametrize("how", ["deleted", "edited"])
+@pytest.mark.parametrize("how", ["deleted", "damaged", "another"])
 async def test_plan_is_lost(world: UpsetWorld, how: str) -> None:
     def spoil(body: KubeObject) -> None:
         body["binaryData"] = dict.fromkeys(body["binaryData"], "bm90IGEgcGxhbg==")
+
+    def replace(body: KubeObject) -> None:
+        # Good JSON that Kafka would obey: everything to one broker.
+        lists = {TOPIC: dict.fromkeys(range(PARTITIONS), (0,))}
+        packed = base64.b64encode(gzip.compress(to_json(lists).encode())).decode()
+        body["binaryData"] = dict.fromkeys(body["binaryData"], packed)
 
     async with world.moving("out", planned_once=False):
         if how == "deleted":
             world.kube.remove("ConfigMap", NAMESPACE, world.plan)
         else:
-            world.kube.edit("ConfigMap", NAMESPACE, world.plan, spoil)
+            change = replace if how == "another" else spoil
+            name = world.plan if how == "damaged" else world.reassignments()[-1].config_maps[-1]
+            world.kube.edit("ConfigMap", NAMESPACE, name, change)
     assert ("Reconciling", "ForeignReassignment") in world.seen
     assert world.recorder.reasons().count("PlannedReassignment") == 2
     assert [str(r.state) for r in world.reassignments()] == ["Succeeded"]

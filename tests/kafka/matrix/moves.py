@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from broker_operator.ports import Meters
     from tests.kafka.cluster import KafkaCluster
 
 ROWS = {n: (n % 3, (n + 1) % 3, (n + 2) % 3) for n in range(8)}
@@ -139,6 +140,8 @@ async def moving(
     unchecked: str = "",
     latest: float = 0.6,
     connect: str = "",
+    size: int = SIZE,
+    meters: Meters | None = None,
     **settings: Any,
 ) -> AsyncIterator[Move]:
     """Yield a reassignment that has begun, submitted either way, anywhere before its end.
@@ -151,11 +154,15 @@ async def moving(
         unchecked: Another topic like the first, which is not written to in mid-move.
         latest: Share of the bytes that has arrived at most.
         connect: What the operator connects to, if not to the ensemble itself.
+        size: Bytes of a partition.
+        meters: The operator's, if brokers tell it anything.
         settings: More of `spec.reassignment`.
     """
     via = rng.choice(["ZooKeeper", "AdminApi"])
     settings = {"via": via, "throttle": SLOW, "maxMovesPerBroker": 3, **settings}
     async with LiveWorld(cluster, scale[0], connect=connect, reassignment=settings) as world:
+        if meters is not None:
+            world.restart_operator(meters=meters)
         least = str(len(rows[0]) - 1)
         # A name of its own: a broker that has yet to drop the topic of the last test would refuse
         # another one of that name, for good ("Topic ID in memory ... does not match").
@@ -166,7 +173,7 @@ async def moving(
             for number in rows:
                 cluster.fill(unchecked, number, SIZE)
         with Records(cluster.bootstrap, [(topic, number) for number in rows]) as records:
-            await asyncio.to_thread(records.fill, SIZE)
+            await asyncio.to_thread(records.fill, size)
             await world.settle()
             move = Move(world, records, topic)
             await move.begin(scale[1], rng.uniform(0.05, latest))

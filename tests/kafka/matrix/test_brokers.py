@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.reconcile.absence import DESIRED_SECONDS
+from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import (
+    FAST,
     FOURS,
     JOINING,
     NOT_READY,
     ROWS,
+    SIZE,
     SLOWEST,
     SUBMISSIONS,
     Move,
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.kafka.cluster import KafkaCluster
-    from tests.kafka.harness import LiveWorld
 
 ORIGIN = (0, 1, 2)
 DISK = 60_000_000
@@ -185,6 +187,34 @@ async def test_a_disk_runs_full_on_the_target(
             ballast.unlink()
             move.give_back()
             await move.end()
+
+
+async def test_a_plan_that_would_fill_a_disk_does_not_start(
+    live_brokers: KafkaCluster,
+) -> None:
+    """How full it is is what the broker's file system says, with everything that lies on it."""
+    with small_disk(live_brokers, JOINING) as disk:
+        async with LiveWorld(live_brokers, 3, reassignment={"throttle": FAST}) as world:
+            live_brokers.create_topic("large", ROWS)
+            for number in ROWS:
+                live_brokers.fill("large", number, SIZE)
+            await world.settle()
+            before = world.view.assignment()
+            ballast = disk / "ballast"
+            ballast.write_bytes(bytes(DISK * 3 // 4))
+            world.scale(4)
+            full = ("True", "NotEnoughDisk")
+            await world.until(lambda: world.condition("Stalled") == full, "it is refused")
+            told = world.message("Stalled")
+            assert "broker 3" in told
+            assert "85 %" in told
+            for _ in range(5):
+                await world.one_pass()
+            assert world.view.assignment() == before
+            assert not world.view.throttles()
+            ballast.unlink()
+            await world.settle()
+            world.assert_at_rest(0, 1, 2, JOINING)
 
 
 @contextmanager

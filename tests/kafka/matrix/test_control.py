@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka.admin import ResourceType
 
 from broker_operator.api.reassignment import Cause, State
+from broker_operator.core.fit import changes
+from broker_operator.core.render.reassignment import read_plan
 from broker_operator.ports import TransientError
+from broker_operator.reconcile.absence import UNWANTED_SECONDS
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import (
@@ -233,11 +237,21 @@ async def test_nothing_is_written_for_a_paused_cluster(
         await move.end()
 
 
-async def test_an_approval_is_void_once_the_cluster_is_another(live_brokers: KafkaCluster) -> None:
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        ("deleted", "deleted since"),
+        ("moved", "not where the plan found them"),
+        ("shortened", "of another replication factor"),
+    ],
+)
+async def test_an_approval_is_void_once_the_cluster_is_another(
+    live_brokers: KafkaCluster, rng: random.Random, way: str, why: str
+) -> None:
     settings = {"approval": "Required", "throttle": FAST}
     async with LiveWorld(live_brokers, 3, reassignment=settings) as world:
         live_brokers.create_topic("kept", ROWS)
-        live_brokers.create_topic("doomed", ROWS)
+        live_brokers.create_topic("other", ROWS)
         await world.settle()
         world.scale(4)
 
@@ -247,9 +261,17 @@ async def test_an_approval_is_void_once_the_cluster_is_another(live_brokers: Kaf
 
         await world.until(waits, "a plan that waits for approval")
         old = world.reassignments()[-1]
-        live_brokers.delete_topic("doomed")
-        wait_until(lambda: "doomed" not in world.view.topics(), "it is deleted")
-        change(world, old.name, approvedPlan=old.plan_hash)
+        parts = [world.kube.find("ConfigMap", NAMESPACE, name) for name in old.config_maps]
+        plan = read_plan([part for part in parts if part is not None])
+        planned = [tp.partition for tp, _, _ in changes(plan) if tp.topic == "other"]
+        approval = partial(change, world, old.name, approvedPlan=old.plan_hash)
+        another = partial(alter, live_brokers, world, rng.choice(planned), way)
+        approved_first = rng.random() < 0.5
+        if approved_first:
+            approval()
+        await another()
+        if not approved_first:
+            approval()
         before = {tp: row for tp, row in world.view.assignment().items() if tp[0] == "kept"}
         await world.until(
             lambda: waits() and world.reassignments()[-1].plan_hash != old.plan_hash,
@@ -259,12 +281,74 @@ async def test_an_approval_is_void_once_the_cluster_is_another(live_brokers: Kaf
         assert new.name == old.name
         assert new.state is State.AWAITING_APPROVAL
         told = next(c for c in new.status["conditions"] if c["type"] == "Approved")["message"]
-        assert "deleted since" in told
+        assert why in told
         assert old.plan_hash in told
-        assert world.view.assignment() == before, "what was approved did not begin"
+        now = world.view.assignment()
+        assert {tp: now[tp] for tp in before} == before, "what was approved did not begin"
         change(world, new.name, approvedPlan=new.plan_hash)
         await world.settle()
         world.assert_at_rest(0, 1, 2, 3)
+
+
+async def alter(cluster: KafkaCluster, world: LiveWorld, number: int, way: str) -> None:
+    """Let people change the topic `other`, or one of its partitions, while a plan waits."""
+    if way == "deleted":
+        cluster.delete_topic("other")
+        wait_until(lambda: "other" not in world.view.topics(), "it is deleted")
+        return
+    now = tuple(world.view.assignment()["other", number])
+    wanted = now[::-1] if way == "moved" else now[:2]
+    async with tool(cluster) as admin:
+        await admin.reassign({"other": {number: wanted}})
+
+    def there() -> bool:
+        return world.view.assignment()["other", number] == list(wanted)
+
+    wait_until(lambda: there() and not world.view.in_flight(), "it is there")
+
+
+async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_sent_back(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    """A user takes back what empties a broker; it dies under that, and is no longer waited for."""
+    async with moving(live_brokers, rng, scale=(4, 3), rows=FOURS, latest=0.1) as move:
+        world, drain = move.world, move.world.reassignments()[-1].name
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        await world.until(
+            lambda: sum(JOINING not in move.replicas(n) for n in FOURS) > 3, "some have left"
+        )
+        world.edit(lambda spec: spec["reassignment"].update(SLOWEST))
+        change(world, drain, undo=True)
+
+        def back() -> bool:
+            active = world.reassignments()[-1]
+            return active.cause is Cause.UNDO and bool(move.flying())
+
+        await world.until(back, "it is moved back")
+        world.pods.held.add(JOINING)
+        live_brokers.kill_broker(JOINING)
+        await world.until(lambda: JOINING not in world.view.brokers(), "its session ends")
+        hung = move.flying()
+        assert hung
+        for _ in range(5):
+            await world.one_pass()
+        assert move.flying() == hung, "it may come back"
+        world.clock.ahead += UNWANTED_SECONDS
+        await world.until(lambda: not move.flying(), "nothing is in flight any more")
+        assert "SentBack" in world.recorder.reasons()
+        assert not any(JOINING in move.replicas(number) for number in hung)
+        await world.until(
+            lambda: (
+                "broker 3, which is not wanted any more, has been away for more than 1 min"
+                in move.blocked_by()
+            ),
+            "the Reassignment tells what it waits for",
+        )
+        assert world.removed == []
+        world.kube.remove("Reassignment", NAMESPACE, world.reassignments()[-1].name)
+        move.give_back()
+        await move.end(*range(3))
+        assert world.removed == [JOINING]
 
 
 async def test_a_broken_promise_stops_a_move_until_it_holds_again(

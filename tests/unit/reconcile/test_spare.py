@@ -26,6 +26,7 @@ async def test_what_a_user_asks_for_goes_on_without_a_broker_that_never_came() -
     ask(world, "mine", evacuate=[2])
     await wait_for(world, DESIRED_SECONDS - 100)
     assert not found(world, "mine").started, "it may come yet"
+    assert "mine waits 10 min for that" in "; ".join(found(world, "mine").status["blockedBy"])
     await wait_for(world, 200)
     assert found(world, "mine").succeeded
     assert not world.load()[2]
@@ -53,6 +54,7 @@ async def test_what_empties_it_waits_for_it() -> None:
     ask(world, "mine", evacuate=[3])
     await wait_for(world, DESIRED_SECONDS + 100)
     assert not found(world, "mine").finished
+    assert "10 min" not in "; ".join(found(world, "mine").status["blockedBy"])
 
 
 async def test_a_broker_that_the_spec_would_not_fill_is_waited_for() -> None:

@@ -76,16 +76,26 @@ async def _go_on(scope: Scope) -> Outcome:
 
 
 def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
-    """Return the brokers that what a user asks for does not wait for.
+    """Return the brokers that what a user asks for does not wait for any more.
 
-    They were given up, hold nothing and are not named in it; all others are there. What the spec
-    asks for gives them their share later: else a plan without them would be the last one.
+    All others are there.
     """
-    if active is None or not active.requested or _cause(scope) is None:
-        return frozenset()
-    found, missing = absence.spare(scope), scope.diagnosis.missing
+    missing = scope.diagnosis.missing
+    given_up = missing <= absence.given_up(scope)
+    return missing if given_up and _dispensable(scope, active) else frozenset()
+
+
+def _dispensable(scope: Scope, active: Reassignment | None) -> bool:
+    """Whether what a user asks for can do without the missing brokers, once they are given up.
+
+    They hold nothing (a pod that never started, mostly) and are not named in it. What the spec asks
+    for gives them their share later: else a plan without them would be the last one.
+    """
+    missing, held = scope.diagnosis.missing, scope.diagnosis.replicas
+    if active is None or not active.requested or held is None or _cause(scope) is None:
+        return False
     named = active.evacuate.union(active.replace or ())
-    return found if missing <= found and not found & named else frozenset()
+    return not any(held.get(broker) for broker in missing) and not missing & named
 
 
 def fits(scope: Scope, active: Reassignment) -> bool:
@@ -226,6 +236,9 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
             f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; partitions "
             f"move once broker {missing} is, too"
         )
+        active = scope.facts.active
+        if active is not None and _dispensable(scope, active):
+            message += f"; {active.name} waits {absence.DESIRED_SECONDS / 60:g} min for that"
         return Blocked("BrokersNotReady", message, stalled=False)
     if scope.obstacle is not None:
         return scope.obstacle

@@ -1,0 +1,165 @@
+"""The throttle that adapts, over brokers that tell their metrics: what it does when clients wait.
+
+That it rises while they do not, and what they feel of it, is measured by `python -m tests.bench
+throttle` on a whole cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker_operator.adapters.meters import HttpMeters
+from tests.kafka.cluster import KafkaCluster
+from tests.kafka.matrix.moves import Move, moving
+from tests.kafka.processes import wait_until
+from tests.kafka.properties import replication_settings
+from tests.ports import LOOPBACK
+from tests.unit.reconcile.world import host
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from broker_operator.core.health import Reading
+    from broker_operator.core.model import BrokerId, Unknown
+    from tests.kafka.harness import LiveWorld
+
+LEAST, MOST = 128 * 1024, 1024**2
+"""Bytes per second: at the most a move of six partitions takes a minute."""
+SIZE = 10_000_000
+STANDSTILL, BREATH = 1.2, 2.5
+"""A follower that stands still for so long, and then runs for so long, stays in sync; and every
+record that its leader gets meanwhile waits for it."""
+
+
+class LoopbackMeters:
+    """`ports.Meters` of the operator, led to brokers on loopback instead of pods."""
+
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._meters = HttpMeters()
+        self._addresses = {b: f"{LOOPBACK}:{port}" for b, port in cluster.meters.items()}
+
+    async def read(self, addresses: Mapping[BrokerId, str]) -> dict[BrokerId, Reading | Unknown]:
+        """See the port."""
+        return await self._meters.read({b: self._addresses[b] for b in addresses})
+
+    def close(self) -> None:
+        """Let its threads end."""
+        self._meters.close()
+
+
+@pytest.fixture(scope="module")
+def metered_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    cluster = KafkaCluster(
+        tmp_path_factory.mktemp("metered"),
+        brokers=4,
+        host=lambda broker: host(f"demo-broker-{broker}"),
+        settings={
+            **replication_settings(),
+            # It falls out of sync after 3 s, and half of that again, and loses its session later.
+            "replica.lag.time.max.ms": "3000",
+            "zookeeper.session.timeout.ms": "10000",
+        },
+        metered=True,
+    )
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@asynccontextmanager
+async def adapting(cluster: KafkaCluster, rng: random.Random) -> AsyncIterator[Move]:
+    """Yield a move whose throttle adapts and stands at the most, with producers at work."""
+    meters = LoopbackMeters(cluster)
+    limits = {"min": str(LEAST), "max": str(MOST)}
+    try:
+        async with moving(
+            cluster,
+            rng,
+            latest=0.1,
+            size=SIZE,
+            meters=meters,
+            throttle="Adaptive",
+            adaptive=limits,
+            maxMovesPerBroker=1,
+        ) as move:
+            assert rates(move.world) == {MOST}
+            assert re.search(r"produce p99 (before is )?\d+ ms", adaptive(move.world))
+            yield move
+    finally:
+        meters.close()
+
+
+def follower(move: Move, rng: random.Random) -> int:
+    """Choose a broker that is neither the controller nor gets anything."""
+    return rng.choice(sorted({0, 1, 2} - {move.world.view.controller()}))
+
+
+def rates(world: LiveWorld) -> set[int]:
+    """The rates that brokers have now: one, or two where some of them have yet to be told."""
+    shown = world.view.throttles()
+    return {
+        int(v) for name, its in shown.items() if name.startswith("brokers/") for v in its.values()
+    }
+
+
+def adaptive(world: LiveWorld) -> str:
+    """Why the rate is what it is, in the words of the status."""
+    record = world.reassignments()[-1].throttle
+    assert record is not None
+    return record.adaptive
+
+
+async def test_the_rate_is_halved_when_clients_wait(
+    metered_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with adapting(metered_brokers, rng) as move:
+        world, slow = move.world, follower(move, rng)
+
+        async def hold_up() -> None:
+            while True:
+                metered_brokers.pause_broker(slow)
+                try:
+                    await asyncio.sleep(STANDSTILL)
+                finally:
+                    metered_brokers.resume_broker(slow)
+                await asyncio.sleep(BREATH)
+
+        holding = asyncio.create_task(hold_up())
+        try:
+            await world.until(lambda: MOST not in rates(world), "it is lowered")
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+        assert adaptive(world).startswith("lowered to ")
+        assert re.search(r"produce p99 \d+ ms \(\d+ ms before\)", adaptive(world))
+        assert max(rates(world)) <= MOST // 2, "half of it, or of what moves take"
+        assert not world.reassignments()[-1].finished, "in mid-move"
+        await move.end()
+
+
+async def test_the_rate_is_the_least_once_a_follower_falls_out_of_sync(
+    metered_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with adapting(metered_brokers, rng) as move:
+        world, lost = move.world, follower(move, rng)
+        metered_brokers.pause_broker(lost)
+        try:
+            await asyncio.to_thread(
+                wait_until, lambda: bool(world.view.out_of_sync()), "it is dropped"
+            )
+            assert lost in world.view.brokers()
+        finally:
+            metered_brokers.resume_broker(lost)
+        await world.until(lambda: MOST not in rates(world), "it is lowered")
+        assert rates(world) == {LEAST}
+        assert re.match(r"lowered to 128\.0 KiB/s: replicas (are|were) ", adaptive(world))
+        assert not world.reassignments()[-1].finished, "in mid-move"
+        await move.end()
