@@ -27,8 +27,7 @@ admin.enableServer=false
 maxClientCnxns=0
 """
 
-# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores. What
-# is deleted is gone after a second, not a minute, for a broker that leaves is waited for so long.
+# The smallest buffers a broker starts with: four of them and a ZooKeeper share two cores.
 BROKER = """\
 broker.id={id}
 zookeeper.connect={connect}
@@ -58,7 +57,6 @@ auto.leader.rebalance.enable=false
 auto.create.topics.enable=false
 controlled.shutdown.retry.backoff.ms=500
 delete.topic.enable=true
-log.segment.delete.delay.ms=1000
 """
 
 

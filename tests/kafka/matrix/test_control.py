@@ -15,6 +15,7 @@ from broker_operator.core.fit import changes
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.ports import TransientError
 from broker_operator.reconcile.absence import UNWANTED_SECONDS
+from broker_operator.reconcile.proof import STRAY_SECONDS
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import (
@@ -347,6 +348,10 @@ async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_s
         assert world.removed == []
         world.kube.remove("Reassignment", NAMESPACE, world.reassignments()[-1].name)
         move.give_back()
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        # Nobody told it, while it was down, to delete what it had of the moves that were sent back.
+        await world.until(lambda: "on disk" in world.message("Reconciling"), "strays are left")
+        world.clock.ahead += STRAY_SECONDS
         await move.end(*range(3))
         assert world.removed == [JOINING]
 
