@@ -53,6 +53,9 @@ class Performance:
             self.world.brokers.scale(self.plan.target)
         if self.plan.moment is Moment.MOVING:
             self.world.brokers.until("the moment", self._moment, MOMENT_SECONDS)
+        if self.plan.play is Play.APPROVE:  # no fault has begun yet
+            now = self.world.truth().replicas
+            assert now == self.before.replicas, f"moved before it was approved: {now}"
 
     def _moment(self) -> bool:
         """Whether something has moved, or waits for approval, or it is too late for both."""
@@ -92,6 +95,7 @@ class Performance:
             brokers.patch({"paused": False})
         elif play is Play.PAUSE:
             brokers.until("the pause", self._paused, END_SECONDS)
+            brokers.until("what is in flight to land, unthrottled then", self._rests, END_SECONDS)
             for item in self._new():
                 if item["spec"].get("paused"):
                     world.change(item["metadata"]["name"], paused=False)
@@ -171,6 +175,12 @@ class Performance:
         """Whether each Reassignment that was to pause does, or has ended before it could."""
         asked = [item for item in self._new() if item["spec"].get("paused")]
         return all(reason(item) == "Paused" or ending(item) for item in asked)
+
+    def _rests(self) -> bool:
+        """Whether nothing moves and nothing is throttled, or nothing is paused any more."""
+        paused = [item for item in self._new() if reason(item) == "Paused"]
+        now = self.world.truth()
+        return not paused or not (now.moving or now.in_force)
 
     def _ended(self, name: str, how: str) -> None:
         state: str = self.world.brokers.until(

@@ -46,14 +46,18 @@ class Truth:
     pending: str = ""
     throttles: list[str] = field(default_factory=list)
 
-    def unrest(self, brokers: int) -> list[str]:
-        """Return what keeps this from being a settled cluster of brokers 0, 1, ..., in words."""
-        # A broker that left while it was away could not be told: that is done when it is back.
+    @property
+    def in_force(self) -> list[str]:
+        """The throttles, without the rates of brokers that are not there.
+
+        One that left while it was away could not be told: that is done when it is back.
+        """
         here = {str(broker) for broker in self.brokers}
         split = [(words, *words.split()[:2]) for words in self.throttles]
-        throttled = [
-            w for w, kind, of in split if kind == "topic" or not of.isdigit() or of in here
-        ]
+        return [w for w, kind, of in split if kind == "topic" or not of.isdigit() or of in here]
+
+    def unrest(self, brokers: int) -> list[str]:
+        """Return what keeps this from being a settled cluster of brokers 0, 1, ..., in words."""
         behind = [p for p, its in self.replicas.items() if set(its) != set(self.in_sync.get(p, []))]
         found = {
             f"registered are {self.brokers}": self.brokers != list(range(brokers)),
@@ -61,7 +65,7 @@ class Truth:
             f"not in sync: {behind}": behind,
             f"moving: {self.moving}": self.moving,
             f"pending: {self.pending}": self.pending,
-            f"throttled: {throttled}": throttled,
+            f"throttled: {self.in_force}": self.in_force,
         }
         return [words for words, there in found.items() if there]
 
