@@ -168,7 +168,7 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     forget_throttles(brokers, "kept", range(4))
     brokers.scale(3)
     brokers.moving()
-    shell = ("/opt/kafka/bin/zookeeper-shell", f"zookeeper:2181/{path}")
+    shell = ("/opt/kafka/bin/zookeeper-shell", "-server", f"zookeeper:2181/{path}")
     look = "".join(f"get /config/{name}\n" for name in ("brokers/0", "brokers/3", "topics/kept"))
     assert brokers.run(*shell, stdin=look).count("replication.throttled") >= 6
     delete(brokers)
