@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import random
+import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -55,6 +57,7 @@ def main(seed: int | None, span: str, budget: float) -> None:
 
 def play(seed: int, first: int, last: int, budget: float) -> Run:
     """Play rounds on an embedded cluster, which goes afterwards unless KEEP is set."""
+    commit = checked_out()  # what is there now is what runs
     with embedded(CLUSTER) as environment:
         runner = Runner(World(environment, Cluster(CLUSTER)), click.echo, seed)
         try:
@@ -62,7 +65,15 @@ def play(seed: int, first: int, last: int, budget: float) -> Run:
         finally:
             runner.world.traffic.abandon()
     version = importlib.metadata.version("broker-operator")
-    return Run(seed, version, runner.p99_before_ms, results)
+    day = datetime.now(UTC).date().isoformat()
+    return Run(seed, version, commit, day, runner.p99_before_ms, results)
+
+
+def checked_out() -> str:
+    """Return the commit that is checked out, see `Run.commit`."""
+    git = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.chaos.schedule import EVACUATIONS, Kind, Moment, Play, Round
 from tests.chaos.world import ending, reason
+from tests.cluster.errors import ClusterError
 from tests.e2e.environment import DeadlineError
 
 if TYPE_CHECKING:
@@ -178,9 +179,13 @@ class Performance:
 
     def _rests(self) -> bool:
         """Whether nothing moves and nothing is throttled, or nothing is paused any more."""
-        paused = [item for item in self._new() if reason(item) == "Paused"]
-        now = self.world.truth()
-        return not paused or not (now.moving or now.in_force)
+        if not any(reason(item) == "Paused" for item in self._new()):
+            return True
+        try:
+            now = self.world.truth()
+        except ClusterError:  # ZooKeeper is not back yet
+            return False
+        return not (now.moving or now.in_force)
 
     def _ended(self, name: str, how: str) -> None:
         state: str = self.world.brokers.until(

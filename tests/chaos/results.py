@@ -58,12 +58,16 @@ class Run:
     Attributes:
         seed: Of the run.
         version: Of the operator.
+        commit: What was checked out, abbreviated; with `+` if it was changed. Empty if not known.
+        day: On which it ended, as 2026-11-30.
         p99_before_ms: As `RoundResult.p99_ms`, before the first round.
         rounds: In their order.
     """
 
     seed: int
     version: str
+    commit: str
+    day: str
     p99_before_ms: float
     rounds: list[RoundResult]
 
@@ -99,7 +103,9 @@ def page(run: Run) -> str:
         ("slowest round", f"{slowest.seconds:.0f} s (number {slowest.number})"),
     ]
     sections = [
-        _HEAD.format(seed=run.seed, version=run.version, count=len(done)),
+        _HEAD.format(
+            seed=run.seed, version=run.version, commit=run.commit, day=run.day, count=len(done)
+        ),
         _table(("what", "figure"), numbers),
         *_failures(run.seed, failed),
         "## Faults\n",
@@ -127,7 +133,7 @@ def page(run: Run) -> str:
 _HEAD = """# Reliability
 
 Written by `make chaos`, which leaves the cluster to chance: {count} rounds of seed {seed}, with
-version {version}. In each round people ask for something, such as another number of brokers, and
+version {version} at commit {commit}, on {day}. In each round people ask for something, such as another number of brokers, and
 one or two things go wrong meanwhile. An idempotent and a transactional producer write all the time,
 a consumer reads what is committed, and after each round
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TROUBLES = (AssertionError, ClusterError, TrafficPodError)
 """What a round may end with if something does not come to be."""
 MOST_FAILURES = 3
-FEWEST_ROUNDS = 3
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Runner:
         for plan in rounds:
             passed = time.monotonic() - started
             slowest = max((result.seconds for result in results), default=0.0)
-            if len(results) >= FEWEST_ROUNDS and passed + slowest > budget:
+            if results and passed + slowest > budget:
                 break
             self.say(plan.words)
             result = self._play(plan)

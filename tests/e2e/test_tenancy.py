@@ -156,8 +156,8 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     eventually("the pods to go", gone, READY_SECONDS)
     claims = environment.get("pvc", "-n", namespace, "-l", label)["items"]
     assert len(claims) == 4
-    (left,) = brokers.events("ThrottleLeft", seconds=READY_SECONDS)
-    assert "rate of broker 0, 1, 2, 3 and" in left["message"]
+    left = brokers.events("ThrottleLeft", seconds=READY_SECONDS)
+    assert "rate of broker 0, 1, 2, 3 and" in left[-1]["message"]
     environment.kubectl("scale", "-n", namespace, "sts/zookeeper", "--replicas=1")
     spec["spec"]["replicas"] = 4
     environment.apply(spec)
@@ -166,14 +166,20 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
     assert [row["id"] for row in brokers.status()["brokers"]] == [0, 1, 2, 3]
     assert brokers.count("kept") == 20000
     forget_throttles(brokers, "kept", range(4))
+    brokers.produce("kept", 200_000)  # so that one replica takes half a minute
+    brokers.patch({"reassignment": {"throttle": "64Ki"}})
     brokers.scale(3)
-    brokers.moving()
     shell = ("/opt/kafka/bin/zookeeper-shell", "-server", f"zookeeper:2181/{path}")
     look = "".join(f"get /config/{name}\n" for name in ("brokers/0", "brokers/3", "topics/kept"))
-    assert brokers.run(*shell, stdin=look).count("replication.throttled") >= 6
+
+    def throttles() -> int:
+        return brokers.run(*shell, stdin=look).count("replication.throttled")
+
+    eventually("the throttle", lambda: throttles() >= 6, READY_SECONDS)
+    assert brokers.unfinished(), "in mid-move"
     delete(brokers)
     eventually("the pods to go again", gone, READY_SECONDS)
-    assert "replication.throttled" not in brokers.run(*shell, stdin=look)
+    assert throttles() == 0
 
 
 def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None:

@@ -68,6 +68,10 @@ class View:
         """The leader of a partition, -1 while there is none."""
         return int((self._state(topic, partition) or {"leader": -1})["leader"])
 
+    def in_sync(self, topic: str, partition: int) -> list[int]:
+        """The ISR of a partition."""
+        return list((self._state(topic, partition) or {"isr": ()})["isr"])
+
     def out_of_sync(self) -> list[tuple[str, int]]:
         """Partitions at rest of which a replica on a registered broker is not in sync."""
         live, flying = self.brokers(), self.in_flight()

@@ -37,7 +37,14 @@ OTHER = replace(
     seconds=61.0,
     gap_s=30.1,
 )
-RUN = Run(seed=7, version="1.2.3", p99_before_ms=11.0, rounds=[ROUND, OTHER])
+RUN = Run(
+    seed=7,
+    version="1.2.3",
+    commit="abc1234",
+    day="2026-11-30",
+    p99_before_ms=11.0,
+    rounds=[ROUND, OTHER],
+)
 
 
 def test_the_page_adds_the_rounds_up() -> None:

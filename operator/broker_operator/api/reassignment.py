@@ -107,6 +107,7 @@ class Reassignment:
         started: When its first plan began to be carried out; empty before.
         ended: When it ended; empty before.
         plan_hash: Hash of the stored plan, empty before there is one.
+        plan_begun: Whether it is being carried out; one made anew may have to be approved first.
         plan_brokers: Ids that hold all replicas at the end of that plan.
         plan_avoids: Ids that are wanted, but were given up when that plan was made: what leaves
             other brokers does not wait for them.
@@ -136,6 +137,7 @@ class Reassignment:
     ended: str
     deleting: bool
     plan_hash: str
+    plan_begun: bool
     plan_brokers: frozenset[int]
     plan_avoids: frozenset[int]
     config_maps: tuple[str, ...]
@@ -201,6 +203,7 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
         ended=status.get("finishedAt", ""),
         deleting="deletionTimestamp" in metadata,
         plan_hash=plan.get("hash", ""),
+        plan_begun=plan.get("begun", False),
         plan_brokers=frozenset(plan.get("brokers") or ()),
         plan_avoids=frozenset(plan.get("avoids") or ()),
         config_maps=tuple(plan.get("configMaps") or ()),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from broker_operator.core.lifecycle import queue, undoing
+from broker_operator.core.planner.types import plan_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +45,29 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """What a Reassignment wants, read back from its ConfigMaps."""
+    """What a Reassignment wants, read back from its ConfigMaps.
+
+    Attributes:
+        origin: Where the plan found everything.
+        target: Where it leads.
+        first: Where everything was before the first plan of the same Reassignment, if this is a
+            later one and that differs.
+    """
 
     origin: Assignment
     target: Assignment
+    first: Assignment | None = None
+
+    @property
+    def way_back(self) -> Assignment:
+        """Where an undo leads."""
+        return self.origin if self.first is None else self.first
+
+    @property
+    def hash(self) -> str:
+        """Identifies the plan: see `plan_hash`."""
+        later = () if self.first is None else (self.first,)
+        return plan_hash(self.origin, self.target, *later)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from broker_operator.core import naming
 from broker_operator.core.facts import Facts, Rival, StoredPlan
 from broker_operator.core.lifecycle import queue, undoing
 from broker_operator.core.model import BrokerSet, Ensemble, KafkaView, Pod, Unknown
-from broker_operator.core.planner import assignment_hash
 from broker_operator.core.render.reassignment import read_plan
 from broker_operator.ports import TransientError
 
@@ -203,7 +202,7 @@ async def _plan(
             plan = read_plan(source[1])
         except ValueError as error:
             return Unknown(str(error))
-        if assignment_hash(plan.target) != reassignment.plan_hash:
+        if plan.hash != reassignment.plan_hash:
             return Unknown(f"the stored plan of {name} is not the one that was recorded")
         cache.source, cache.plan = source, plan
     return cache.plan

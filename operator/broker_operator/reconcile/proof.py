@@ -102,7 +102,7 @@ def _needed(scope: Scope, broker: BrokerId) -> str:
         if undone is None or not isinstance(former, StoredPlan):
             return ""
         its, what = undone, f"undoing {undone.name}"
-        brokers = _holders(former.origin)
+        brokers = _holders(former.way_back)
         if not brokers <= diagnosis.desired | diagnosis.existing:
             return ""
     if its.deleting or broker not in brokers:

@@ -126,7 +126,7 @@ async def test_api_server_does_not_answer(world: UpsetWorld) -> None:
         world.kube.before = lambda _: None
 
 
-@pytest.mark.parametrize("how", ["deleted", "damaged", "another"])
+@pytest.mark.parametrize("how", ["deleted", "damaged", "another origin", "another target"])
 async def test_plan_is_lost(world: UpsetWorld, how: str) -> None:
     def spoil(body: KubeObject) -> None:
         body["binaryData"] = dict.fromkeys(body["binaryData"], "bm90IGEgcGxhbg==")
@@ -141,9 +141,9 @@ async def test_plan_is_lost(world: UpsetWorld, how: str) -> None:
         if how == "deleted":
             world.kube.remove("ConfigMap", NAMESPACE, world.plan)
         else:
-            change = replace if how == "another" else spoil
-            name = world.plan if how == "damaged" else world.reassignments()[-1].config_maps[-1]
-            world.kube.edit("ConfigMap", NAMESPACE, name, change)
+            origin, target = world.reassignments()[-1].config_maps
+            name = target if how == "another target" else origin
+            world.kube.edit("ConfigMap", NAMESPACE, name, spoil if how == "damaged" else replace)
     assert ("Reconciling", "ForeignReassignment") in world.seen
     assert world.recorder.reasons().count("PlannedReassignment") == 2
     assert [str(r.state) for r in world.reassignments()] == ["Succeeded"]

@@ -115,6 +115,29 @@ async def test_a_drain_that_is_called_off_leads_back_to_the_very_lists(
         assert_as_before(move, FOURS)
 
 
+async def test_what_was_planned_anew_goes_back_to_the_first_lists(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, scale=(4, 3), rows=FOURS, latest=0.3) as move:
+        world, drain = move.world, move.world.reassignments()[-1]
+        await world.until(
+            lambda: any(JOINING not in move.replicas(number) for number in FOURS), "some have left"
+        )
+        live_brokers.create_topic("late", {0: (JOINING, 0)})  # on the broker that leaves
+        await world.until(
+            lambda: world.reassignments()[-1].plan_hash != drain.plan_hash, "it is planned anew"
+        )
+        change(world, drain.name, undo=True)
+        world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+        await world.until(lambda: rests(world), "all has ended")
+        ended = {r.name: r for r in world.reassignments()}
+        assert ended[drain.name].state is State.UNDONE
+        assert world.view.assignment().pop(("late", 0))
+        live_brokers.delete_topic("late")
+        wait_until(lambda: "late" not in world.view.topics(), "it is deleted")
+        assert_as_before(move, FOURS)
+
+
 async def test_nothing_new_is_submitted_while_a_reassignment_is_paused(
     live_brokers: KafkaCluster, rng: random.Random
 ) -> None:
@@ -334,9 +357,10 @@ async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_s
         for _ in range(5):
             await world.one_pass()
         assert move.flying() == hung, "it may come back"
+        told = world.recorder.reasons().count("SentBack")
         world.clock.ahead += UNWANTED_SECONDS
         await world.until(lambda: not move.flying(), "nothing is in flight any more")
-        assert "SentBack" in world.recorder.reasons()
+        assert world.recorder.reasons().count("SentBack") == told + 1
         assert not any(JOINING in move.replicas(number) for number in hung)
         await world.until(
             lambda: (
@@ -346,7 +370,10 @@ async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_s
             "the Reassignment tells what it waits for",
         )
         assert world.removed == []
-        world.kube.remove("Reassignment", NAMESPACE, world.reassignments()[-1].name)
+        undo = world.reassignments()[-1].name
+        assert f"to let it go, delete Reassignments {undo} and {drain}" in move.blocked_by()
+        for name in (undo, drain):
+            world.kube.remove("Reassignment", NAMESPACE, name)
         move.give_back()
         world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
         # Nobody told it, while it was down, to delete what it had of the moves that were sent back.

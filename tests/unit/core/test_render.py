@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from broker_operator.api.reassignment import SWEEP_FINALIZER, Cause, decode_reassignment
 from broker_operator.core import naming
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.layout import Slot, lay_out
 from broker_operator.core.model import Broker
-from broker_operator.core.planner import Plan, PlanRequest, make_plan
+from broker_operator.core.planner import PlanRequest, make_plan
 from broker_operator.core.planner.report import Report, make_report
 from broker_operator.core.render import reassignment as rendered
 from broker_operator.core.render.children import safe_children
@@ -270,8 +271,8 @@ assignments = st.dictionaries(
 )
 
 
-def plan(origin: Any, target: Any) -> Plan:
-    return Plan(origin, target, moves=0, lower_bound=0, bytes=0, leader_changes=0)
+def plan(origin: Any, target: Any) -> StoredPlan:
+    return StoredPlan(origin, target)
 
 
 def report_of(count: int, size: int) -> Report:
@@ -289,14 +290,21 @@ def report_of(count: int, size: int) -> Report:
 REPORT = report_of(3, 7)
 
 
-@given(assignments, assignments)
-def test_a_plan_comes_back_from_its_config_maps(origin: Any, target: Any) -> None:
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(origin, target), REPORT)
-    assert maps == rendered.plan_config_maps(
-        cluster(), reassignment(), plan(origin, target), REPORT
-    )
+@given(assignments, assignments, st.none() | assignments)
+def test_a_plan_comes_back_from_its_config_maps(origin: Any, target: Any, first: Any) -> None:
+    whole = StoredPlan(origin, target, first)
+    maps = rendered.plan_config_maps(cluster(), reassignment(), whole, REPORT)
+    assert maps == rendered.plan_config_maps(cluster(), reassignment(), whole, REPORT)
     stored = rendered.read_plan(maps)
-    assert (stored.origin, stored.target) == (origin, target)
+    assert stored == whole
+    assert stored.hash == whole.hash
+    assert stored.way_back == (origin if first is None else first)
+
+
+def test_every_part_of_a_plan_counts_in_its_hash() -> None:
+    one, two = {"t": {0: (1, 2)}}, {"t": {0: (2, 1)}}
+    plans = [StoredPlan(a, b, c) for a in (one, two) for b in (one, two) for c in (None, one, two)]
+    assert len({each.hash for each in plans}) == len(plans)
 
 
 def test_a_plan_too_large_for_one_config_map_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ async def test_what_a_user_asks_for_goes_on_without_a_broker_that_never_came() -
     ask(world, "mine", evacuate=[2])
     await wait_for(world, DESIRED_SECONDS - 100)
     assert not found(world, "mine").started, "it may come yet"
-    assert "mine waits 10 min for that" in "; ".join(found(world, "mine").status["blockedBy"])
+    assert "mine waits for that until it has been away for 10 min" in "; ".join(
+        found(world, "mine").status["blockedBy"]
+    )
     await wait_for(world, 200)
     assert found(world, "mine").succeeded
     assert not world.load()[2]

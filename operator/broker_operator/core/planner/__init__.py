@@ -6,7 +6,7 @@ from broker_operator.core.planner.plan import make_plan
 from broker_operator.core.planner.remaining import Remaining, remaining
 from broker_operator.core.planner.space import Disk, Overfull, disks, overfull, too_full
 from broker_operator.core.planner.throttle import throttle_for
-from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanRequest, assignment_hash
+from broker_operator.core.planner.types import Plan, PlanRefusedError, PlanRequest, plan_hash
 
 __all__ = [
     "AssignmentFormatError",
@@ -17,13 +17,13 @@ __all__ = [
     "PlanRefusedError",
     "PlanRequest",
     "Remaining",
-    "assignment_hash",
     "disks",
     "from_json",
     "make_batches",
     "make_plan",
     "next_batch",
     "overfull",
+    "plan_hash",
     "remaining",
     "throttle_for",
     "to_json",

@@ -98,14 +98,20 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits that identify the target; equal plans have equal hashes."""
-        return assignment_hash(self.target)
+        """Twelve hex digits that identify it: see `plan_hash`."""
+        return plan_hash(self.origin, self.target)
 
 
-def assignment_hash(assignment: Assignment) -> str:
-    """Return twelve hex digits of the SHA-256 of an assignment in canonical JSON."""
-    canonical = json.dumps(
-        [[t, n, list(r)] for t, ps in sorted(assignment.items()) for n, r in sorted(ps.items())],
-        separators=(",", ":"),
-    )
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+def plan_hash(*assignments: Assignment) -> str:
+    """Return twelve hex digits of the SHA-256 of what a plan is, in canonical JSON.
+
+    Not of its target alone: to the same target, more may have to be moved by now, and an undo leads
+    to the origin.
+    """
+    digest = hashlib.sha256()
+    for assignment in assignments:
+        entries = [
+            [t, n, list(r)] for t, ps in sorted(assignment.items()) for n, r in sorted(ps.items())
+        ]
+        digest.update(json.dumps(entries, separators=(",", ":")).encode())
+    return digest.hexdigest()[:12]

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from broker_operator.core.model import BrokerId, KubeObject
-    from broker_operator.core.planner import Plan
     from broker_operator.core.planner.report import Report
 
 PART_BYTES = 500_000
@@ -35,6 +34,7 @@ beside that into the API server's 1 MiB."""
 
 ORIGIN = "origin.json.gz"
 TARGET = "target.json.gz"
+FIRST = "first.json.gz"
 REPORT = "report.json"
 
 
@@ -74,9 +74,9 @@ def adopted(cluster: BrokerCluster, name: str, uid: str = "") -> KubeObject:
 
 
 def plan_config_maps(
-    cluster: BrokerCluster, reassignment: Reassignment, plan: Plan, report: Report
+    cluster: BrokerCluster, reassignment: Reassignment, plan: StoredPlan, report: Report
 ) -> list[KubeObject]:
-    """Render the stored plan: origin and target in Kafka's own JSON, gzip, cut to fit.
+    """Render the stored plan: its assignments in Kafka's own JSON, gzip, cut to fit.
 
     The first one also has the report, as plain text. Nothing but people reads it.
     """
@@ -84,6 +84,8 @@ def plan_config_maps(
         *((ORIGIN, chunk) for chunk in _chunks(to_json(plan.origin))),
         *((TARGET, chunk) for chunk in _chunks(to_json(plan.target))),
     ]
+    if plan.first is not None:
+        parts += ((FIRST, chunk) for chunk in _chunks(to_json(plan.first)))
     return [
         {
             "apiVersion": "v1",
@@ -116,16 +118,16 @@ def read_plan(config_maps: Sequence[KubeObject]) -> StoredPlan:
     Raises:
         ValueError: A part is missing, damaged or was edited into something else.
     """
-    joined: dict[str, bytes] = {ORIGIN: b"", TARGET: b""}
+    joined: dict[str, bytes] = {ORIGIN: b"", TARGET: b"", FIRST: b""}
     for config_map in config_maps:
         data: dict[str, Any] = config_map.get("binaryData") or {}
         for key in joined:
             joined[key] += base64.b64decode(data.get(key, ""), validate=True)
     try:
-        origin, target = (gzip.decompress(joined[key]).decode() for key in (ORIGIN, TARGET))
+        origin, target, first = (gzip.decompress(its).decode() for its in joined.values())
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ValueError(f"the stored plan is damaged: {error}") from error
-    return StoredPlan(origin=from_json(origin), target=from_json(target))
+    return StoredPlan(from_json(origin), from_json(target), from_json(first) if first else None)
 
 
 def plan_figures(report: Report) -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def advance(scope: Scope) -> Outcome:
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return DONE  # named by _obstacle
-    if not active.started:
+    if not active.plan_begun:
         return _full(scope, active, plan, kafka) or await record.start(scope, active)
     # Kafka no longer mentions a topic that is being deleted, which ZooKeeper lists until all of its
     # brokers have answered; the controller would drop each batch with it, again and again.

@@ -23,7 +23,7 @@ from broker_operator.reconcile.steps.draft import Draft, draft
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from broker_operator.core.model import Assignment, BrokerId
+    from broker_operator.core.model import Assignment, BrokerId, Replicas
     from broker_operator.reconcile.scope import Scope
 
 
@@ -76,16 +76,13 @@ async def _go_on(scope: Scope) -> Outcome:
 
 
 def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
-    """Return the brokers that what a user asks for does not wait for any more.
-
-    All others are there.
-    """
+    """Return the missing brokers, if what a user asks for does not wait for them any more."""
     missing = scope.diagnosis.missing
     given_up = missing <= absence.given_up(scope)
-    return missing if given_up and _dispensable(scope, active) else frozenset()
+    return missing if given_up and _needs_none_missing(scope, active) else frozenset()
 
 
-def _dispensable(scope: Scope, active: Reassignment | None) -> bool:
+def _needs_none_missing(scope: Scope, active: Reassignment | None) -> bool:
     """Whether what a user asks for can do without the missing brokers, once they are given up.
 
     They hold nothing (a pod that never started, mostly) and are not named in it. What the spec asks
@@ -130,7 +127,7 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
     holders = desired if active.topics else desired - emptied
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
-    return misfit(plan, ensemble, holders, started=bool(active.started))
+    return misfit(plan, ensemble, holders, started=active.plan_begun)
 
 
 def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
@@ -237,8 +234,9 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
             f"move once broker {missing} is, too"
         )
         active = scope.facts.active
-        if active is not None and _dispensable(scope, active):
-            message += f"; {active.name} waits {absence.DESIRED_SECONDS / 60:g} min for that"
+        if active is not None and _needs_none_missing(scope, active):
+            minutes = absence.DESIRED_SECONDS / 60
+            message += f"; {active.name} waits for that until it has been away for {minutes:g} min"
         return Blocked("BrokersNotReady", message, stalled=False)
     if scope.obstacle is not None:
         return scope.obstacle
@@ -291,7 +289,8 @@ async def _plan_anew(
     if not found.plan.changes and not active.started:
         return await record.end(scope, active, State.SUCCEEDED, "nothing has to move")
     changed = _unfit(scope, active) if active.plan_hash else ""
-    return await record.store(scope, active, *found, changed, avoids=without)
+    first = _first(active, scope.facts.plan, ensemble.assignment)
+    return await record.store(scope, active, *found, changed, first=first, avoids=without)
 
 
 async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
@@ -321,8 +320,8 @@ async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
     if isinstance(found, Blocked):
         return found
     why, avoids = absence.told(scope, lost), active.plan_avoids | lost
-    whole = replace(found.plan, origin=_since(known.origin, found.plan.origin))
-    stored = await record.store(scope, active, whole, found.report, why, avoids=avoids)
+    first = _first(active, plan, now)
+    stored = await record.store(scope, active, *found, why, first=first, avoids=avoids)
     await scope.tell("LedAround", f"{active.name} has a plan that needs no lost broker, for {why}")
     return stored
 
@@ -347,11 +346,30 @@ async def _without_lost(scope: Scope, active: Reassignment) -> Outcome | None:
 
 
 def _since(first: Assignment, now: Assignment) -> Assignment:
-    """Return where everything was at first, and what is new since as it is: an undo leads there."""
+    """Return where everything led at first, and what is new since as it is."""
     return {
         topic: {n: first.get(topic, {}).get(n, replicas) for n, replicas in its.items()}
         for topic, its in now.items()
     }
+
+
+def _first(
+    active: Reassignment, plan: StoredPlan | Unknown | None, now: Assignment
+) -> Assignment | None:
+    """Return where everything was before the first plan of a Reassignment, for a later one of it.
+
+    An undo takes back what its plans have moved. So what lies neither where the last plan found it
+    nor where that leads, for somebody else has moved or made it, counts as where it is. None if
+    nothing was moved, or if the last plan, which alone tells, is lost.
+    """
+    if not active.started or not isinstance(plan, StoredPlan):
+        return None
+
+    def before(topic: str, number: int, replicas: Replicas) -> Replicas:
+        ways = (plan.origin.get(topic, {}).get(number), plan.target.get(topic, {}).get(number))
+        return plan.way_back.get(topic, {}).get(number, replicas) if replicas in ways else replicas
+
+    return {t: {n: before(t, n, r) for n, r in its.items()} for t, its in now.items()}
 
 
 def _refused(active: Reassignment, why: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from broker_operator.api.conditions import Condition, merge_conditions
@@ -10,6 +11,7 @@ from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import Cause, Reassignment, State, decode_reassignment
 from broker_operator.api.spec import Approval
 from broker_operator.core import lifecycle
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.outcome import foretold
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile import pace
@@ -19,7 +21,7 @@ from broker_operator.reconcile.steps import throttle
 if TYPE_CHECKING:
     from typing import Any
 
-    from broker_operator.core.model import BrokerId
+    from broker_operator.core.model import Assignment, BrokerId
     from broker_operator.core.planner import Plan
     from broker_operator.core.planner.report import Report
     from broker_operator.reconcile.scope import Scope
@@ -44,6 +46,7 @@ async def store(
     report: Report,
     changed: str = "",
     *,
+    first: Assignment | None = None,
     avoids: frozenset[BrokerId] = frozenset(),
 ) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
@@ -54,9 +57,14 @@ async def store(
         plan: The plan.
         report: What it does.
         changed: Why the plan that was there before does not fit any more.
+        first: Where everything was before any plan of it; None if that is the plan's origin.
         avoids: Brokers that are wanted, and given up: what leaves others does not wait for them.
     """
-    config_maps = render.plan_config_maps(scope.facts.cluster, active, plan, report)
+    whole = StoredPlan(plan.origin, plan.target, None if first == plan.origin else first)
+    name = whole.hash
+    config_maps = render.plan_config_maps(
+        scope.facts.cluster, active, whole, replace(report, hash=name)
+    )
     for body in config_maps:
         await scope.kube.apply(body)
     done, done_bytes = _so_far(scope, active)
@@ -64,16 +72,17 @@ async def store(
         f"{plan.moves} replica moves of {format_bytes(plan.bytes)} "
         f"(lower bound {plan.lower_bound}), {plan.leader_changes} preferred leader changes"
     )
-    verdict = approval(scope, active, plan.hash, changed)
+    verdict = approval(scope, active, name, changed)
     waits = (verdict is not None and not verdict.status) or active.paused
     holders = {b for its in plan.target.values() for replicas in its.values() for b in replicas}
     state, why = State.MOVING, "partitions are moving"
     if waits:
         state = State.PAUSED if active.paused else State.AWAITING_APPROVAL
-        why = f"plan {plan.hash} waits"
+        why = f"plan {name} waits"
     conditions = lifecycle.conditions(active, state, why, planned=message, approval=verdict)
     stored = {
-        "hash": plan.hash,
+        "hash": name,
+        "begun": not waits,
         "moves": done + plan.moves,
         "lowerBound": done + plan.lower_bound,
         "optimal": plan.optimal,
@@ -97,13 +106,15 @@ async def store(
 
 
 async def start(scope: Scope, active: Reassignment) -> Outcome:
-    """Write down that the first move is about to be made."""
+    """Write down that the first move of its plan is about to be made."""
     message = f"{active.name} starts with plan {active.plan_hash}"
     verdict = approval(scope, active, active.plan_hash)
     conditions = lifecycle.conditions(
         active, State.MOVING, "partitions are moving", approval=verdict
     )
-    await update(scope, active, conditions, startedAt=scope.timestamp())
+    plan = {**active.status["plan"], "begun": True}
+    started = active.started or scope.timestamp()
+    await update(scope, active, conditions, startedAt=started, plan=plan)
     await scope.tell("StartedReassignment", message)
     return Wait("Started", message)
 

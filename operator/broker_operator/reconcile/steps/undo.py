@@ -69,7 +69,7 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
 
 def _kept(ensemble: Ensemble, former: StoredPlan) -> str:
     """Name what does not go back, for its replication factor is somebody else's; empty if none."""
-    others = other_factors(ensemble.assignment, former.origin, former.target)
+    others = other_factors(ensemble.assignment, former.way_back, former.target)
     if not others:
         return ""
     return (
@@ -87,7 +87,7 @@ def back(scope: Scope, former: StoredPlan) -> Callable[[PlanRequest], Plan]:
     undone, there = scope.facts.undoing, frozenset[int]()
     if undone is not None and undone.undo:
         there = scope.diagnosis.existing & (scope.diagnosis.registered or frozenset())
-    return partial(plan_back, former=former.origin, reached=former.target, allowed=there)
+    return partial(plan_back, former=former.way_back, reached=former.target, allowed=there)
 
 
 def reverses(scope: Scope, active: Reassignment) -> bool:
@@ -97,7 +97,7 @@ def reverses(scope: Scope, active: Reassignment) -> bool:
         return False
     if not isinstance(plan, StoredPlan) or active.brokers == scope.diagnosis.desired:
         return False
-    held = {b for its in plan.origin.values() for replicas in its.values() for b in replicas}
+    held = {b for its in plan.way_back.values() for replicas in its.values() for b in replicas}
     return held == scope.diagnosis.desired
 
 

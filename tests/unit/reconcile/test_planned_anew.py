@@ -1,0 +1,147 @@
+"""A Reassignment that is planned anew on its way: what an undo leads back to, and what starts."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker_operator.api.reassignment import Cause, State
+from broker_operator.core.model import PartitionState
+from broker_operator.core.planner import to_json
+from broker_operator.core.render.reassignment import ORIGIN, TARGET
+from tests.unit.reconcile.test_control import change, found, told
+from tests.unit.reconcile.world import NAMESPACE, World, filled_world
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import KubeObject, Replicas
+
+ONE_BY_ONE = {"maxMovesPerBroker": 1}
+
+Rows = dict[tuple[str, int], "Replicas"]
+
+
+async def half_way(**settings: object) -> tuple[World, Rows, str]:
+    """Return a drain that has moved something by its first plan, where all was, and that plan."""
+    world = await filled_world(4, reassignment=ONE_BY_ONE | settings)
+    before = world.assignment()
+    world.scale(3)
+    if settings:
+        await world.settle()
+        change(world, "demo-1", approvedPlan=found(world, "demo-1").plan_hash)
+    await world.until(lambda: 0 < len(moved(world, before)) < len(before) // 2)
+    world.kafka.complete()
+    await world.until(lambda: not world.in_flight())
+    return world, before, found(world, "demo-1").plan_hash
+
+
+def moved(world: World, before: Rows) -> list[tuple[str, int]]:
+    now = world.assignment()
+    return [tp for tp, row in before.items() if tp in now and now[tp] != row]
+
+
+def put(world: World, tp: tuple[str, int], replicas: Replicas) -> None:
+    """Let somebody else give a partition other replicas."""
+    part = world.kafka.topics[tp[0]][tp[1]]
+    part.state, part.isr = PartitionState(replicas), list(replicas)
+
+
+def stray(world: World) -> None:
+    """Make a topic on the broker that leaves: the plan does not know it."""
+    world.kafka.create_topic("late", {0: (3, 0)}, size=10)
+
+
+async def test_an_undo_leads_to_where_everything_was_before_the_first_plan() -> None:
+    world, before, first = await half_way()
+    stray(world)
+    world.kafka.complete_after = None
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    world.kafka.complete_after = 1
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_so_does_replicas_set_back() -> None:
+    world, before, first = await half_way()
+    stray(world)
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    world.scale(4)
+    await world.settle()
+    assert world.reassignments()[-1].cause is Cause.UNDO
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_after_two_plans_more_it_still_does() -> None:
+    world, before, first = await half_way()
+    stray(world)
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    second = found(world, "demo-1").plan_hash
+    world.kafka.create_topic("later", {0: (3, 1)}, size=10)
+    await world.until(lambda: found(world, "demo-1").plan_hash != second)
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_what_somebody_else_has_changed_meanwhile_stays_as_they_want_it() -> None:
+    world, before, first = await half_way()
+    theirs = next(tp for tp in before if tp not in moved(world, before) and 3 not in before[tp])
+    wanted = (*before[theirs], *({0, 1, 2} - set(before[theirs])))
+    put(world, theirs, wanted)
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before | {theirs: wanted}
+
+
+@pytest.mark.parametrize("part", [ORIGIN, TARGET])
+async def test_no_part_of_a_plan_can_be_edited_into_another(part: str) -> None:
+    world, _, first = await half_way()
+
+    def edit(body: KubeObject) -> None:
+        if part in body["binaryData"]:
+            lists = {topic: dict.fromkeys(range(6), (0,)) for topic in ("orders", "payments")}
+            packed = gzip.compress(to_json(lists).encode())
+            body["binaryData"][part] = base64.b64encode(packed).decode()
+
+    for name in found(world, "demo-1").config_maps:
+        world.kube.edit("ConfigMap", NAMESPACE, name, edit)
+    await world.settle()
+    ended = found(world, "demo-1")
+    assert ended.succeeded
+    assert ended.plan_hash != first, "planned anew"
+    assert world.removed == [3]
+    assert all(len(row) == 2 for row in world.assignment().values())
+
+
+async def test_a_later_plan_waits_for_approval_and_is_void_like_the_first() -> None:
+    world, before, first = await half_way(approval="Required")
+    stray(world)
+    await world.settle()
+    second = found(world, "demo-1")
+    assert second.plan_hash != first
+    assert second.state is State.AWAITING_APPROVAL
+    assert not second.plan_begun
+    now = world.assignment()
+    theirs = next(tp for tp in before if 3 in now[tp])
+    put(world, theirs, now[theirs][::-1])
+    change(world, "demo-1", approvedPlan=second.plan_hash)
+    await world.settle()
+    third = found(world, "demo-1")
+    assert third.plan_hash != second.plan_hash
+    assert third.state is State.AWAITING_APPROVAL
+    assert "not where the plan found them" in told(world, "demo-1", "Approved")
+    assert world.load()[3]
+    change(world, "demo-1", approvedPlan=third.plan_hash)
+    await world.settle()
+    assert found(world, "demo-1").succeeded
+    assert found(world, "demo-1").started == second.started
+    assert world.removed == [3]
