@@ -133,8 +133,8 @@ def page(run: Run) -> str:
 _HEAD = """# Reliability
 
 Written by `make chaos`, which leaves the cluster to chance: {count} rounds of seed {seed}, with
-version {version} at commit {commit}, on {day}. In each round people ask for something, such as another number of brokers, and
-one or two things go wrong meanwhile. An idempotent and a transactional producer write all the time,
+version {version} at commit {commit}, on {day}. In each round people ask for something, such as
+another number of brokers, and one or two things go wrong meanwhile. An idempotent and a transactional producer write all the time,
 a consumer reads what is committed, and after each round
 
 - the whole log is read and compared with every record that was ever acknowledged: none lost, none
