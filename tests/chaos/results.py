@@ -134,8 +134,8 @@ _HEAD = """# Reliability
 
 Written by `make chaos`, which leaves the cluster to chance: {count} rounds of seed {seed}, with
 version {version} at commit {commit}, on {day}. In each round people ask for something, such as
-another number of brokers, and one or two things go wrong meanwhile. An idempotent and a transactional producer write all the time,
-a consumer reads what is committed, and after each round
+another number of brokers, and one or two things go wrong meanwhile. An idempotent and a
+transactional producer write all the time, a consumer reads what is committed, and after each round
 
 - the whole log is read and compared with every record that was ever acknowledged: none lost, none
   out of order, none twice, no record of an aborted transaction;
