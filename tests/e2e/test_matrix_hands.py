@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 FROZEN_SECONDS = 60.0
+PATIENCE = 60
+"""Failed probes in a row, at one in ten seconds."""
 OUTAGE_SECONDS = 30.0
 RETURN_SECONDS = 300.0
 """Kubernetes' own controllers ask an API server that was away ever less often."""
@@ -45,14 +47,36 @@ SOON = 120.0
 
 @contextmanager
 def two_operators(env: Environment) -> Iterator[None]:
-    """Let two operators serve all clusters for a while, which nobody should ask for."""
+    """Let two operators serve all clusters for a while, which nobody should ask for.
+
+    One that stands still for `FROZEN_SECONDS` is to wake and go on: no kubelet ends it meanwhile.
+    """
     where = (f"deploy/{DEPLOYMENT}", "-n", OPERATOR_NAMESPACE)
-    env.kubectl("scale", *where, "--replicas=2")
-    try:
+    probe = "/spec/template/spec/containers/0/livenessProbe/failureThreshold"
+    (usual,) = env.get(*where)["spec"]["template"]["spec"]["containers"]
+    failures = usual["livenessProbe"]["failureThreshold"]
+
+    def bear(failures: int, replicas: int) -> None:
+        patch = [
+            {"op": "replace", "path": probe, "value": failures},
+            {"op": "replace", "path": "/spec/replicas", "value": replicas},
+        ]
+        env.kubectl("patch", *where, "--type=json", "-p", json.dumps(patch))
         env.kubectl("rollout", "status", *where, "--timeout=120s")
+
+    bear(PATIENCE, 2)
+    try:
         yield
     finally:
-        env.kubectl("scale", *where, "--replicas=1")
+        bear(failures, 1)
+
+
+def restarts(env: Environment) -> dict[str, int]:
+    """Return how often each operator's container was started again."""
+    return {
+        pod["metadata"]["name"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
+        for pod in mischief.operator_pods(env)
+    }
 
 
 def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
@@ -67,7 +91,7 @@ def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
         with two_operators(env):
             brokers.scale(4)
             brokers.moving()
-            resumes = time.monotonic() + FROZEN_SECONDS
+            resumes, started = time.monotonic() + FROZEN_SECONDS, restarts(env)
             with mischief.frozen(cluster, rng.choice(mischief.operator_pods(env))):
                 for mistake in rng.sample(MISTAKES, k=len(MISTAKES)):
                     assert brokers.unfinished(), f"still in mid-move for {mistake.__name__}"
@@ -75,6 +99,7 @@ def test_a_move_outlives_mistakes_under_two_operators_of_which_one_stands_still(
                 evict_two(brokers, rng)
                 time.sleep(max(0.0, resumes - time.monotonic()))
             lower(brokers)
+            assert restarts(env) == started, "the one that stood still has gone on"
             brokers.patch({"reassignment": USUAL})
             brokers.ready(4, MOVE_SECONDS)
             assert brokers.on_broker(3)

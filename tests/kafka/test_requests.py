@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from confluent_kafka.admin import ResourceType
 
-from broker_operator.api.reassignment import State
+from broker_operator.api.reassignment import Cause, State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.kafka.harness import LiveWorld
 from tests.kafka.matrix.moves import FAST, SLOWEST, SUBMISSIONS
@@ -244,6 +244,9 @@ async def test_a_request_is_served_without_a_broker_that_never_came(
         await world.until(
             lambda: world.condition("BrokersReady") == ("False", "BrokersNotReady"), "it is missed"
         )
+        ask(world, "swapped", replace={"broker": 2, "by": 0})
+        await world.until(lambda: found(world, "swapped").finished, "that needs no other broker")
+        assert "cannot take the place of broker 2" in told(world, "swapped")
         ask(world, "without-2", evacuate=[2])
         for _ in range(10):
             await world.one_pass()
@@ -251,7 +254,10 @@ async def test_a_request_is_served_without_a_broker_that_never_came(
         world.clock.ahead += DESIRED_SECONDS
         await world.until(lambda: found(world, "without-2").succeeded, "broker 2 is emptied")
         assert world.view.load() == Counter({0: 6, 1: 6})
-        assert [r.name for r in world.reassignments()] == ["without-2"], "the spec's move waits"
+        ask(world, "moved", replace={"broker": 1, "by": 2})
+        await world.until(lambda: found(world, "moved").succeeded, "it waits for nobody")
+        assert world.view.load() == Counter({0: 6, 2: 6})
+        assert not any(r.cause is not Cause.REQUESTED for r in world.reassignments())
         world.pods.held.clear()
         await world.until(lambda: world.view.load()[3] > 0, "broker 3 gets its share")
         await world.settle()

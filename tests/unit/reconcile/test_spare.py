@@ -40,6 +40,40 @@ async def test_what_a_user_asks_for_goes_on_without_a_broker_that_never_came() -
     assert world.load()[3], "it gets its share when it is there"
 
 
+async def test_what_has_begun_goes_on_at_once() -> None:
+    world = await filled_world(3, reassignment={"maxMovesPerBroker": 1})
+    world.kafka.complete_after = None
+    ask(world, "mine", evacuate=[2])
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "ImagePullBackOff"
+    world.scale(4)
+    world.kafka.complete_after = 1
+    world.kafka.complete()
+    begun = world.clock.seconds
+    await world.until(lambda: found(world, "mine").succeeded)
+    assert world.clock.seconds < begun + DESIRED_SECONDS - 100
+    assert not world.load()[2]
+    del world.broken[3]
+    await world.settle()
+    assert world.load()[3], "it gets its share when it is there"
+
+
+async def test_a_replacement_among_the_others_waits_for_nobody() -> None:
+    world = await filled_world(4)
+    ask(world, "off", evacuate=[3])
+    await world.settle()
+    world.broken[4] = "ImagePullBackOff"
+    world.scale(5)
+    await wait_for(world, 30)
+    ask(world, "mine", replace={"broker": 2, "by": 3})
+    ask(world, "never", replace={"broker": 0, "by": 1})
+    await wait_for(world, 60)
+    assert found(world, "mine").succeeded
+    assert found(world, "never").state is State.REFUSED
+    assert not world.load()[2]
+    assert world.condition("Stalled") == ("True", "BrokersNotReady")
+
+
 async def test_it_waits_for_a_broker_that_it_names() -> None:
     world = await stalled_world()
     ask(world, "mine", replace={"broker": 2, "by": 3})

@@ -150,8 +150,8 @@ def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
     if isinstance(kafka, Unknown):
         return unreachable.kafka(kafka)
     # What was begun is ended without them; what was not waits for all that have a part in it.
-    given_up = absence.given_up(scope) if active.started else planning.spare(scope, active)
-    if late := diagnosis.missing - given_up:
+    given_up = absence.given_up(scope) if active.started else frozenset()
+    if late := diagnosis.missing - given_up - planning.spare(scope, active):
         missing = name_some(sorted(late))
         message = (
             f"{diagnosis.present} of {len(diagnosis.desired)} brokers are registered; no further "

@@ -76,20 +76,26 @@ async def _go_on(scope: Scope) -> Outcome:
 
 
 def spare(scope: Scope, active: Reassignment | None) -> frozenset[BrokerId]:
-    """Return the missing brokers, if what a user asks for does not wait for them any more."""
+    """Return the missing brokers, if what a user asks for does not wait for them, or no more.
+
+    What has begun goes on as it was planned, and a replacement has no use for others. All else is
+    better planned once all brokers are there.
+    """
     missing = scope.diagnosis.missing
-    given_up = missing <= absence.given_up(scope)
-    return missing if given_up and _needs_none_missing(scope, active) else frozenset()
+    if active is None or not _needs_none_missing(scope, active):
+        return frozenset()
+    soon = active.replace is not None or (active.plan_begun and fits(scope, active))
+    return missing if soon or missing <= absence.given_up(scope) else frozenset()
 
 
-def _needs_none_missing(scope: Scope, active: Reassignment | None) -> bool:
+def _needs_none_missing(scope: Scope, active: Reassignment) -> bool:
     """Whether what a user asks for can do without the missing brokers, once they are given up.
 
     They hold nothing (a pod that never started, mostly) and are not named in it. What the spec asks
     for gives them their share later: else a plan without them would be the last one.
     """
     missing, held = scope.diagnosis.missing, scope.diagnosis.replicas
-    if active is None or not active.requested or held is None or _cause(scope) is None:
+    if not active.requested or held is None or _cause(scope) is None:
         return False
     named = active.evacuate.union(active.replace or ())
     return not any(held.get(broker) for broker in missing) and not missing & named
@@ -273,7 +279,7 @@ async def _plan_anew(
         maker = _maker(scope, active)
         found = await draft(scope, ensemble, kafka, maker, undo=undoes, without=without)
     except PlanRefusedError as refusal:
-        if without:
+        if without and active.replace is None:
             why = f"{refusal.message}; it waits, for {absence.told(scope, without)}"
             why = _refused(active, why) if active.started else why
             return Blocked(refusal.reason, why, seconds=10.0)
