@@ -12,11 +12,13 @@ from broker_operator.api.reassignment import Cause, State
 from broker_operator.core.model import PartitionState
 from broker_operator.core.planner import to_json
 from broker_operator.core.render.reassignment import ORIGIN, TARGET
+from broker_operator.ports import TransientError
 from tests.unit.reconcile.test_control import change, found, told
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
     from broker_operator.core.model import KubeObject, Replicas
+    from tests.fakes.kube import Call
 
 ONE_BY_ONE = {"maxMovesPerBroker": 1}
 
@@ -145,3 +147,47 @@ async def test_a_later_plan_waits_for_approval_and_is_void_like_the_first() -> N
     assert found(world, "demo-1").succeeded
     assert found(world, "demo-1").started == second.started
     assert world.removed == [3]
+
+
+async def test_a_plan_that_could_not_be_recorded_has_not_spoilt_the_one_before() -> None:
+    world, before, first = await half_way()
+    maps = found(world, "demo-1").config_maps
+    kept = [world.kube.find("ConfigMap", NAMESPACE, name) for name in maps]
+    refused: list[Call] = []
+
+    def refuse(call: Call) -> None:
+        planned = any(c.verb == "apply" and c.kind == "ConfigMap" for c in world.kube.calls)
+        if call.verb == "apply_status" and call.kind == "Reassignment" and planned:
+            refused.append(call)
+            raise TransientError("the API server has gone")
+
+    stray(world)
+    world.forget_writes()
+    world.kube.before = refuse
+    for _ in range(5):
+        await world.one_pass()
+    assert refused
+    assert found(world, "demo-1").plan_hash == first
+    assert [world.kube.find("ConfigMap", NAMESPACE, name) for name in maps] == kept
+    world.kube.before = lambda _: None
+    world.restart_operator()
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_the_throttle_of_a_later_plan_is_found_when_the_status_is_wiped() -> None:
+    world, _, first = await half_way()
+    stray(world)
+    world.kafka.complete_after = None
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    await world.until(lambda: bool(world.in_flight()))
+    assert world.throttled()
+    world.kube.edit("Reassignment", NAMESPACE, "demo-1", lambda body: body.pop("status"))
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.removed == [3]
+    assert not world.throttled()
+    assert "ForeignThrottle" not in world.recorder.reasons()

@@ -32,6 +32,9 @@ PART_BYTES = 500_000
 """Compressed bytes per ConfigMap; base64 makes it 667 kB. The report of a thousand brokers fits
 beside that into the API server's 1 MiB."""
 
+STARTS = (0, 500)
+"""Number of the first ConfigMap of a plan, and of the one that takes its place."""
+
 ORIGIN = "origin.json.gz"
 TARGET = "target.json.gz"
 FIRST = "first.json.gz"
@@ -78,7 +81,8 @@ def plan_config_maps(
 ) -> list[KubeObject]:
     """Render the stored plan: its assignments in Kafka's own JSON, gzip, cut to fit.
 
-    The first one also has the report, as plain text. Nothing but people reads it.
+    The first one also has the report, as plain text. Nothing but people reads it. The plan that is
+    recorded keeps its ConfigMaps: whoever dies before this one is recorded has lost nothing.
     """
     parts = [
         *((ORIGIN, chunk) for chunk in _chunks(to_json(plan.origin))),
@@ -86,12 +90,13 @@ def plan_config_maps(
     ]
     if plan.first is not None:
         parts += ((FIRST, chunk) for chunk in _chunks(to_json(plan.first)))
+    taken = naming.plan_config_map(reassignment.name, STARTS[0]) in reassignment.config_maps
     return [
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": naming.plan_config_map(reassignment.name, index),
+                "name": naming.plan_config_map(reassignment.name, STARTS[taken] + index),
                 "namespace": cluster.namespace,
                 "labels": _labels(cluster),
                 "ownerReferences": [

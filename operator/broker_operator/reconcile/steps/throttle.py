@@ -26,7 +26,7 @@ from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
 from broker_operator.core.ownership import as_found, kept, pick, restrict, retrace, unchanged
 from broker_operator.core.planner.throttle import listed, throttle_for
-from broker_operator.core.render.reassignment import read_plan
+from broker_operator.core.render.reassignment import STARTS, read_plan
 from broker_operator.core.text import name_some
 from broker_operator.ports import ConflictError
 from broker_operator.reconcile.outcome import Outcome, Wait
@@ -183,31 +183,35 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     """
     if active.plan_hash or active.throttle is not None:
         return None
-    plan = await _stored(scope, active)
-    if plan is None:
+    stored = [await _stored(scope, active, start) for start in STARTS]
+    plans = [plan for plan in stored if plan is not None]
+    if not plans:
         return None
-    registered, topics = scope.diagnosis.registered or frozenset[int](), plan.origin
+    registered = scope.diagnosis.registered or frozenset[int]()
+    topics = {topic: None for plan in plans for topic in plan.origin}
     found = await scope.admin.throttles(
         sorted(registered), sorted(_known_topics(scope, (*topics,)))
     )
     setting = scope.facts.cluster.spec.reassignment.throttle
     rates = [rate for rate in _rates(found) if _may_be_set(rate, setting)]
-    lists = throttle_for(plan.origin, plan.target, 0, ())
-    record = retrace(lists, rates, found, registered)
+    lists = [throttle_for(plan.origin, plan.target, 0, ()) for plan in plans]
+    records = [retrace(each, rates, found, registered) for each in lists]
+    # Parts of it look like that of the plan before, too.
+    record = max(filter(None, records), key=lambda record: len(record.topics), default=None)
     if record is None:
         return None
     await scope.update(active, throttle=record.as_status())
     return Wait("RecordedThrottle", f"the throttle that {active.name} has set is recorded again")
 
 
-async def _stored(scope: Scope, active: Reassignment) -> StoredPlan | None:
-    """Return the plan that is stored for a reassignment, whatever its status says.
+async def _stored(scope: Scope, active: Reassignment, start: int) -> StoredPlan | None:
+    """Return a plan that is stored for a reassignment, whatever its status says.
 
     Under its name there may also lie that of a former one, which goes with its owner.
     """
     parts: list[KubeObject] = []
     while True:
-        name = naming.plan_config_map(active.name, len(parts))
+        name = naming.plan_config_map(active.name, start + len(parts))
         part = await scope.kube.get("ConfigMap", scope.facts.cluster.namespace, name)
         owners = (part or {}).get("metadata", {}).get("ownerReferences") or ()
         if part is None or active.uid not in {owner["uid"] for owner in owners}:
