@@ -86,7 +86,7 @@ def test_operator_killed_at_any_moment_finishes(mortal: Brokers, traffic: Traffi
 
 def touched(brokers: Brokers, reassignment: dict[str, Any]) -> int:
     """Return how many partitions have another replica list in the plan's target."""
-    lists: dict[str, dict[tuple[str, int], list[int]]] = {"origin": {}, "target": {}}
+    lists: dict[str, dict[tuple[str, int], list[int]]] = {"origin": {}, "target": {}, "first": {}}
     for config_map in reassignment["status"]["plan"]["configMaps"]:
         data = brokers.env.get("configmap", config_map, "-n", brokers.namespace)["binaryData"]
         for key, value in data.items():
