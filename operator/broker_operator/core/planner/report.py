@@ -90,7 +90,7 @@ class Report:
         pinned: Topics that were not touched.
         excluded: Brokers that received nothing.
         removed: Brokers that lost everything.
-        hash: Identifies the target; see `Plan.hash`.
+        hash: Identifies the plan; see `plan_hash`.
     """
 
     moves: int
