@@ -260,8 +260,8 @@ def standing(active: Reassignment, findings: Sequence[Finding]) -> tuple[State, 
         return State.STALLED, stalled.message
     if not active.plan_hash:
         return State.QUEUED, "it is next, and waits for its plan"
-    if not active.started:
-        return State.QUEUED, "it is next"
+    if not active.plan_begun:
+        return State.QUEUED, "its new plan has yet to begin" if active.started else "it is next"
     return State.MOVING, "partitions are moving"
 
 

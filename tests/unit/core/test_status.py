@@ -270,7 +270,8 @@ def test_a_reassignment_under_way_is_shown() -> None:
     [
         ({}, [], State.QUEUED),
         ({"plan": {"hash": "abc"}}, [], State.QUEUED),
-        ({"plan": {"hash": "abc"}, "startedAt": "now"}, [BUSY], State.MOVING),
+        ({"plan": {"hash": "abc"}, "startedAt": "now"}, [BUSY], State.QUEUED),
+        ({"plan": {"hash": "abc", "begun": True}, "startedAt": "now"}, [BUSY], State.MOVING),
         ({"plan": {"hash": "abc"}, "startedAt": "now"}, [STUCK], State.STALLED),
         (
             {"plan": {"hash": "abc"}},

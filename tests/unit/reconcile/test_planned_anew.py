@@ -13,6 +13,8 @@ from broker_operator.core.model import PartitionState
 from broker_operator.core.planner import to_json
 from broker_operator.core.render.reassignment import ORIGIN, TARGET
 from broker_operator.ports import TransientError
+from broker_operator.reconcile.absence import DESIRED_SECONDS
+from tests.unit.reconcile.test_absence import lose, wait_for
 from tests.unit.reconcile.test_control import change, found, told
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
@@ -191,3 +193,30 @@ async def test_the_throttle_of_a_later_plan_is_found_when_the_status_is_wiped() 
     assert world.removed == [3]
     assert not world.throttled()
     assert "ForeignThrottle" not in world.recorder.reasons()
+
+
+async def test_a_plan_around_a_lost_broker_is_approved_as_it_is_once_it_waits() -> None:
+    """While that broker is away no other plan can be made, so it must not be void."""
+    pairs = {n: (n % 4, (n + 1 + n // 4) % 4) for n in range(12)}
+    world = World(4, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    await world.settle()
+    world.kafka.create_topic("orders", pairs, size=10)
+    world.kafka.create_topic("zoo", {0: (3, 0), 1: (3, 2)}, size=10)
+    await world.settle()
+    world.scale(3)
+    await world.settle()
+    change(world, "demo-1", approvedPlan=found(world, "demo-1").plan_hash)
+    await world.until(lambda: 0 < world.load()[3] < 6)
+    world.kafka.complete()
+    lost = 1
+    lose(world, lost)
+    await wait_for(world, DESIRED_SECONDS + 100)
+    around = found(world, "demo-1")
+    assert around.plan_avoids == {lost}
+    assert around.state is State.AWAITING_APPROVAL
+    assert any(3 in world.assignment()["zoo", n] for n in (0, 1))
+    world.kafka.delete_topic("zoo")
+    change(world, "demo-1", approvedPlan=around.plan_hash)
+    await world.until(lambda: not world.load()[3])
+    assert found(world, "demo-1").plan_hash == around.plan_hash
+    await world.until(lambda: world.removed == [3])

@@ -133,7 +133,10 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
     holders = desired if active.topics else desired - emptied
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
-    return misfit(plan, ensemble, holders, started=active.plan_begun)
+    # A plan that leads around lost brokers is kept as long as it can be: while they are away no
+    # other one can be made, and there is nothing left to lead around.
+    around = bool(active.started and active.plan_avoids)
+    return misfit(plan, ensemble, holders, started=active.plan_begun or around)
 
 
 def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
@@ -372,8 +375,9 @@ def _first(
         return None
 
     def before(topic: str, number: int, replicas: Replicas) -> Replicas:
-        ways = (plan.origin.get(topic, {}).get(number), plan.target.get(topic, {}).get(number))
-        return plan.way_back.get(topic, {}).get(number, replicas) if replicas in ways else replicas
+        ends = (its.get(topic, {}).get(number, ()) for its in (plan.origin, plan.target))
+        ours = any(set(replicas) == set(end) for end in ends)  # in whatever order they lie now
+        return plan.way_back.get(topic, {}).get(number, replicas) if ours else replicas
 
     return {t: {n: before(t, n, r) for n, r in its.items()} for t, its in now.items()}
 

@@ -53,8 +53,8 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
         found = await draft(scope, ensemble, kafka, back(scope, former), undo=True)
     except PlanRefusedError as refusal:
         message = f"{old.name} cannot be undone: {refusal.message}"
-        if old.finished:
-            message += f"; to forget it, delete {old.name}"
+        what = "forget it" if old.finished else "leave what it has moved where it is"
+        message += f"; to {what}, delete {old.name}"
         return Blocked(refusal.reason, message, seconds=10.0)
     if isinstance(found, Blocked):
         return found
