@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from broker_operator.core.facts import StoredPlan
-    from broker_operator.core.model import BrokerId, Ensemble, Replicas
+    from broker_operator.core.model import Assignment, BrokerId, Ensemble, Replicas
     from broker_operator.core.planner import Plan
 
 
@@ -42,6 +42,25 @@ def changes(plan: StoredPlan | Plan) -> Iterator[tuple[TopicPartition, Replicas,
         for number, replicas in partitions.items():
             if (old := before.get(number, ())) != replicas:
                 yield TopicPartition(topic, number), old, replicas
+
+
+def first_lists(plan: StoredPlan, now: Assignment) -> Assignment:
+    """Return where everything was before the first plan of a Reassignment, for its next one.
+
+    An undo takes back what its plans have moved. So what lies neither where the last plan found it
+    nor where that leads, for somebody else has moved or made it, counts as where it is.
+
+    Args:
+        plan: Its last plan, which has begun or comes after one that has.
+        now: Where everything is; nothing is in flight.
+    """
+
+    def before(topic: str, number: int, replicas: Replicas) -> Replicas:
+        ends = (its.get(topic, {}).get(number, ()) for its in (plan.origin, plan.target))
+        ours = any(set(replicas) == set(end) for end in ends)  # in whatever order they lie now
+        return plan.way_back.get(topic, {}).get(number, replicas) if ours else replicas
+
+    return {t: {n: before(t, n, r) for n, r in its.items()} for t, its in now.items()}
 
 
 def _strays(plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId]) -> str:

@@ -88,6 +88,22 @@ async def draft(
     return found
 
 
+async def drafted(
+    scope: Scope,
+    ensemble: Ensemble,
+    kafka: KafkaView,
+    maker: Callable[[PlanRequest], Plan],
+    *,
+    undo: bool = False,
+    without: frozenset[BrokerId] = frozenset(),
+) -> Draft | Blocked:
+    """Make a plan as `draft` does; Blocked also if it cannot end well."""
+    try:
+        return await draft(scope, ensemble, kafka, maker, undo=undo, without=without)
+    except PlanRefusedError as refusal:
+        return Blocked(refusal.reason, refusal.message, seconds=10.0)
+
+
 def no_room(scope: Scope, plan: Plan | StoredPlan, kafka: KafkaView) -> str:
     """Say which disks a plan would fill too far, as sizes are now; empty if none."""
     asked = parse_bytes(scope.facts.cluster.spec.storage.size)

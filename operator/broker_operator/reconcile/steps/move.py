@@ -19,8 +19,8 @@ from broker_operator.core.text import name_some
 from broker_operator.ports import ReassignmentInProgressError
 from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
+from broker_operator.reconcile.steps import around, record, throttle, undo, unreachable
 from broker_operator.reconcile.steps import plan as planning
-from broker_operator.reconcile.steps import record, throttle, undo, unreachable
 from broker_operator.reconcile.steps.draft import no_room, standing
 
 if TYPE_CHECKING:
@@ -209,12 +209,12 @@ async def _left_over(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     gone = absence.given_up(scope)
     if stuck := {tp: away & gone for tp, away in waiting.items() if away & gone}:
         down = frozenset().union(*stuck.values())
-        around = await planning.lead_around(scope, active)
-        if around is not None and not isinstance(around, Blocked):
-            return around
+        led = await around.lead_around(scope, active)
+        if led is not None and not isinstance(led, Blocked):
+            return led
         way = "they move once it is back"
-        if around is not None:
-            way += f" (no other broker can stand in: {around.message})"
+        if led is not None:
+            way += f" (no other broker can stand in: {led.message})"
         if down - scope.diagnosis.desired:  # only an undo leads there
             way += f"; to let it go, delete Reassignments {active.name} and {active.undoes}"
         message = f"{_named(stuck)} stay where they are, for {absence.told(scope, down)}; {way}"

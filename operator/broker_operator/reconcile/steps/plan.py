@@ -12,18 +12,17 @@ from broker_operator.core.fit import changes, misfit
 from broker_operator.core.lifecycle import balanced_over, held_back
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
-from broker_operator.core.planner.fixed import plan_around, stuck_around
 from broker_operator.core.requests import plan_request
 from broker_operator.core.text import name_some
 from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
-from broker_operator.reconcile.steps import record, throttle, undo, unreachable
-from broker_operator.reconcile.steps.draft import Draft, draft
+from broker_operator.reconcile.steps import around, record, throttle, undo, unreachable
+from broker_operator.reconcile.steps.draft import draft, drafted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from broker_operator.core.model import Assignment, BrokerId, Replicas
+    from broker_operator.core.model import BrokerId
     from broker_operator.reconcile.scope import Scope
 
 
@@ -54,8 +53,8 @@ async def _go_on(scope: Scope) -> Outcome:
         return DONE
     view = _view(scope, everybody=not without)
     if isinstance(view, Blocked):
-        around = None if active is None else await _without_lost(scope, active)
-        return view if around is None else around
+        led = None if active is None else await _without_lost(scope, active)
+        return view if led is None else led
     if scope.diagnosis.ours:
         back = active is not None and undo.reverses(scope, active)
         return await undo.land(scope, active, view[1], back=back)
@@ -135,8 +134,8 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
         holders |= active.plan_brokers
     # A plan that leads around lost brokers is kept as long as it can be: while they are away no
     # other one can be made, and there is nothing left to lead around.
-    around = bool(active.started and active.plan_avoids)
-    return misfit(plan, ensemble, holders, started=active.plan_begun or around)
+    kept = bool(active.started and active.plan_avoids)
+    return misfit(plan, ensemble, holders, started=active.plan_begun or kept)
 
 
 def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
@@ -256,7 +255,7 @@ def _view(scope: Scope, *, everybody: bool = True) -> tuple[Ensemble, KafkaView]
 
 async def _begin(scope: Scope, cause: Cause, ensemble: Ensemble, kafka: KafkaView) -> Outcome:
     """Make a Reassignment for what the spec asks, if anything must move for it."""
-    found = await _drafted(scope, ensemble, kafka, make_plan)
+    found = await drafted(scope, ensemble, kafka, make_plan)
     if isinstance(found, Blocked):
         return found
     if not found.plan.changes:
@@ -298,41 +297,7 @@ async def _plan_anew(
     if not found.plan.changes and not active.started:
         return await record.end(scope, active, State.SUCCEEDED, "nothing has to move")
     changed = _unfit(scope, active) if active.plan_hash else ""
-    first = _first(active, scope.facts.plan, ensemble.assignment)
-    return await record.store(scope, active, *found, changed, first=first, avoids=without)
-
-
-async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
-    """Plan anew what empties a broker and needs one that is given up; nothing may be in flight.
-
-    Only that: a broker that joins, or gets its share, has no stand-in. Nor has one that its user
-    names, or that an undo leads back to.
-
-    Returns:
-        Blocked, if no other broker can take it; None, if there is nothing of the kind.
-    """
-    ensemble, kafka, plan = scope.facts.ensemble, scope.facts.kafka, scope.facts.plan
-    lost = absence.given_up(scope) & scope.diagnosis.desired
-    emptied = scope.diagnosis.leaving | active.evacuate
-    if not lost or not active.started or active.replace or active.cause is Cause.UNDO:
-        return None
-    if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
-        return None
-    now, known = ensemble.assignment, plan if isinstance(plan, StoredPlan) else StoredPlan({}, {})
-    former = _since(known.target, now) if active.topics else known.target
-    # What is being deleted stays: the controller would drop every batch with it.
-    former = {**former, **{t: its for t, its in now.items() if t not in kafka.leadership}}
-    if not stuck_around(now, former, scope.diagnosis.desired - lost - emptied, emptied):
-        return None
-    maker = partial(plan_around, former=former, emptied=emptied)
-    found = await _drafted(scope, ensemble, kafka, maker, without=lost)
-    if isinstance(found, Blocked):
-        return found
-    why, avoids = absence.told(scope, lost), active.plan_avoids | lost
-    first = _first(active, plan, now)
-    stored = await record.store(scope, active, *found, why, first=first, avoids=avoids)
-    await scope.tell("LedAround", f"{active.name} has a plan that needs no lost broker, for {why}")
-    return stored
+    return await record.store(scope, active, *found, changed, avoids=without)
 
 
 async def _without_lost(scope: Scope, active: Reassignment) -> Outcome | None:
@@ -350,36 +315,8 @@ async def _without_lost(scope: Scope, active: Reassignment) -> Outcome | None:
         return await throttle.sweep(scope, active)
     if active.deleting or not (active.requested or active.brokers == scope.diagnosis.desired):
         return None  # it is to end, not to go on in another way
-    outcome = await lead_around(scope, active)
+    outcome = await around.lead_around(scope, active)
     return None if isinstance(outcome, Blocked) else outcome
-
-
-def _since(first: Assignment, now: Assignment) -> Assignment:
-    """Return where everything led at first, and what is new since as it is."""
-    return {
-        topic: {n: first.get(topic, {}).get(n, replicas) for n, replicas in its.items()}
-        for topic, its in now.items()
-    }
-
-
-def _first(
-    active: Reassignment, plan: StoredPlan | Unknown | None, now: Assignment
-) -> Assignment | None:
-    """Return where everything was before the first plan of a Reassignment, for a later one of it.
-
-    An undo takes back what its plans have moved. So what lies neither where the last plan found it
-    nor where that leads, for somebody else has moved or made it, counts as where it is. None if
-    nothing was moved, or if the last plan, which alone tells, is lost.
-    """
-    if not active.started or not isinstance(plan, StoredPlan):
-        return None
-
-    def before(topic: str, number: int, replicas: Replicas) -> Replicas:
-        ends = (its.get(topic, {}).get(number, ()) for its in (plan.origin, plan.target))
-        ours = any(set(replicas) == set(end) for end in ends)  # in whatever order they lie now
-        return plan.way_back.get(topic, {}).get(number, replicas) if ours else replicas
-
-    return {t: {n: before(t, n, r) for n, r in its.items()} for t, its in now.items()}
 
 
 def _refused(active: Reassignment, why: str) -> str:
@@ -416,7 +353,7 @@ async def _replace(
         cause = Cause.SCALE_DOWN
     elif scope.diagnosis.desired - active.brokers:
         cause = Cause.SCALE_UP
-    found = await _drafted(scope, ensemble, kafka, maker, undo=cause is Cause.UNDO)
+    found = await drafted(scope, ensemble, kafka, maker, undo=cause is Cause.UNDO)
     if isinstance(found, Blocked):
         return found
     if not found.plan.changes:
@@ -424,18 +361,3 @@ async def _replace(
     created = await record.create(scope, cause, active.name if cause is Cause.UNDO else "")
     await record.store(scope, created, *found)
     return await record.end(scope, active, State.SUPERSEDED, f"{created.name} replaces it")
-
-
-async def _drafted(
-    scope: Scope,
-    ensemble: Ensemble,
-    kafka: KafkaView,
-    maker: Callable[[PlanRequest], Plan],
-    *,
-    undo: bool = False,
-    without: frozenset[BrokerId] = frozenset(),
-) -> Draft | Blocked:
-    try:
-        return await draft(scope, ensemble, kafka, maker, undo=undo, without=without)
-    except PlanRefusedError as refusal:
-        return Blocked(refusal.reason, refusal.message, seconds=10.0)

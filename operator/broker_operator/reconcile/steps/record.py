@@ -12,6 +12,7 @@ from broker_operator.api.reassignment import Cause, Reassignment, State, decode_
 from broker_operator.api.spec import Approval
 from broker_operator.core import lifecycle
 from broker_operator.core.facts import StoredPlan
+from broker_operator.core.fit import first_lists
 from broker_operator.core.outcome import foretold
 from broker_operator.core.render import reassignment as render
 from broker_operator.reconcile import pace
@@ -21,7 +22,7 @@ from broker_operator.reconcile.steps import throttle
 if TYPE_CHECKING:
     from typing import Any
 
-    from broker_operator.core.model import Assignment, BrokerId
+    from broker_operator.core.model import BrokerId
     from broker_operator.core.planner import Plan
     from broker_operator.core.planner.report import Report
     from broker_operator.reconcile.scope import Scope
@@ -46,10 +47,12 @@ async def store(
     report: Report,
     changed: str = "",
     *,
-    first: Assignment | None = None,
     avoids: frozenset[BrokerId] = frozenset(),
 ) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
+
+    One that comes after others of the same Reassignment keeps where everything was before the
+    first; if the last one, which alone tells, is lost, that is where everything is now.
 
     Args:
         scope: This pass.
@@ -57,9 +60,11 @@ async def store(
         plan: The plan.
         report: What it does.
         changed: Why the plan that was there before does not fit any more.
-        first: Where everything was before any plan of it; None if that is the plan's origin.
         avoids: Brokers that are wanted, and given up: what leaves others does not wait for them.
     """
+    former, first = scope.facts.plan, None
+    if active.started and isinstance(former, StoredPlan):
+        first = first_lists(former, plan.origin)
     whole = StoredPlan(plan.origin, plan.target, None if first == plan.origin else first)
     name = whole.hash
     config_maps = render.plan_config_maps(
