@@ -7,7 +7,9 @@ read all the same.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 1.0
 _COMMIT_SECONDS = 2.0
+_STATISTICS_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _BATCH = 500
 _START_SECONDS = 60.0
@@ -60,15 +63,27 @@ class ConsumeOptions:
 
 @dataclass(slots=True)
 class CheckedConsumer:
-    """Reads, checks, commits what was checked, and measures the way from send to receipt."""
+    """Reads, checks, commits what was checked, and measures the way from send to receipt.
 
-    client: Consumer
+    Attributes:
+        config: librdkafka's settings.
+        statistics: What librdkafka said of itself last, as JSON; empty if it was not asked to.
+        complaints: Its errors so far, by name.
+    """
+
+    config: dict[str, Any]
+    client: Consumer = field(init=False)
     checker: LogChecker = field(default_factory=LogChecker)
     latencies: Latencies = field(default_factory=Latencies)
     started_ns: int = field(default_factory=time.time_ns)
     read: int = 0
     ends: dict[Partition, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+    complaints: Counter[str] = field(default_factory=Counter)
+    statistics: str = ""
+
+    def __post_init__(self) -> None:
+        self.client = Consumer({**self.config, "stats_cb": self._note_statistics})
 
     def poll(self) -> None:
         """Take in what has come, without waiting for more of it."""
@@ -97,6 +112,7 @@ class CheckedConsumer:
         if error.fatal():
             raise TrafficError(f"the consumer failed: {error.str()}")
         self.errors[error.name()] = self.errors.get(error.name(), 0) + 1
+        self.complaints[error.name()] += 1
 
     def commit(self) -> None:
         """Commit what was read and checked, without waiting."""
@@ -129,6 +145,24 @@ class CheckedConsumer:
         """Whether everything before these offsets was read."""
         return all(self._position(partition) >= end for partition, end in ends.items())
 
+    def _note_statistics(self, text: str) -> None:
+        self.statistics = text
+
+    def behind(self) -> dict[str, str]:
+        """Say of each partition that is not read to its end where its fetching stands."""
+        told = json.loads(self.statistics or "{}")
+        found = {
+            f"{topic}-{number}": (
+                f"{part['fetch_state']}, leader {part['leader']}, read to {part['app_offset']}, "
+                f"committed to {part['ls_offset']} of {part['hi_offset']}"
+            )
+            for topic, its in told.get("topics", {}).items()
+            for number, part in its["partitions"].items()
+            if number != "-1" and part["app_offset"] < part["hi_offset"]
+        }
+        group = told.get("cgrp", {})
+        return found and {"group": f"{group.get('state')}, {group.get('join_state')}", **found}
+
     def report(self) -> dict[str, Any]:
         """Return the counts; the latencies since the last report; the client's complaints."""
         errors, self.errors = self.errors, {}
@@ -158,15 +192,21 @@ def consume(options: ConsumeOptions) -> int:
     admin = admin_client(options.bootstrap)
     partitions = partitions_of(admin, options.prefix, _START_SECONDS)
     ends = end_offsets(admin, partitions, _START_SECONDS) if options.until_caught_up else None
-    client = Consumer(consumer_config(options.bootstrap, options.group))
-    client.subscribe([f"^{options.prefix}.*"])
-    consumer = CheckedConsumer(client)
+    seconds = {"statistics.interval.ms": round(1000 * _STATISTICS_SECONDS)}
+    consumer = CheckedConsumer(consumer_config(options.bootstrap, options.group, **seconds))
+    consumer.client.subscribe([f"^{options.prefix}.*"])
     try:
         _read_until(stop, consumer, ends, time.monotonic() + options.timeout)
     finally:
         totals = consumer.checker.totals()
-        emit("consumed", **totals, high_water=consumer.checker.high_water())
-        client.close()
+        emit(
+            "consumed",
+            **totals,
+            high_water=consumer.checker.high_water(),
+            behind=consumer.behind(),
+            complaints=consumer.complaints,
+        )
+        consumer.client.close()
     faults = ("missing", "reordered", "duplicated", "corrupt", "rewritten")
     return 1 if any(totals[fault] for fault in faults) else 0
 

@@ -78,6 +78,7 @@ class Outcome:
         failure: Why the producer gave up; empty if it did not.
         ack_gap_max_s: Longest time in seconds without an ack while some were due.
         consumed: The consumer's counts, see `LogChecker.totals`.
+        behind: What it had not read to the end, with where its fetching stood, and its complaints.
     """
 
     acked: int
@@ -87,6 +88,7 @@ class Outcome:
     failure: str
     ack_gap_max_s: float
     consumed: dict[str, int]
+    behind: str = ""
 
     def faults(self, verdict: Verdict) -> list[str]:
         """Return what is wrong with a run and the log it left, in sentences; usually nothing.
@@ -101,7 +103,10 @@ class Outcome:
                 f"records refused, {self.unresolved} without an answer"
             )
         if (read := self.consumed.get("consumed", 0)) < verdict.acked:
-            found.append(f"the consumer read {read} of the {verdict.acked} acknowledged records")
+            found.append(
+                f"the consumer read {read} of the {verdict.acked} acknowledged records"
+                f"{self.behind and ': '}{self.behind}"
+            )
         found += [
             f"the consumer saw {count} records {fault}"
             for fault in CONSUMER_FAULTS
@@ -245,6 +250,7 @@ class Traffic:
             failure="; ".join(line["failure"] for line in said if line["failure"]),
             ack_gap_max_s=max(line["ack_gap_max_s"] for line in said),
             consumed={key: value for key, value in consumed.items() if isinstance(value, int)},
+            behind=f"{consumed['behind']}, after {consumed['complaints']}",
         )
 
     def check(self, timeout: float = 120) -> tuple[Verdict, dict[str, int]]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from tests.traffic.checker import LogChecker, compare
 from tests.traffic.client import TrafficError, admin_client, emit, end_offsets, partitions_of
@@ -67,16 +67,15 @@ def read_log(
         TrafficError: If it takes longer than until the deadline.
     """
     own = {"enable.auto.offset.store": False, "isolation.level": isolation}
-    client = Consumer(consumer_config(bootstrap, "verify", **own))
-    consumer = CheckedConsumer(client)
+    consumer = CheckedConsumer(consumer_config(bootstrap, "verify", **own))
     try:
-        client.assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in ends])
+        consumer.client.assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in ends])
         while not consumer.reached(ends):
             if time.monotonic() > deadline:
                 raise TrafficError(f"not read to the end in time: {_behind(consumer, ends)}")
             consumer.poll()
     finally:
-        client.close()
+        consumer.client.close()
     return consumer.checker
 
 

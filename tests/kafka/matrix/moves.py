@@ -117,6 +117,10 @@ class Move:
         """Who holds a partition, replicas that come and go included."""
         return self.world.view.assignment()[self.topic, number]
 
+    def has_begun(self, number: int, broker: int) -> bool:
+        """Whether a broker has a folder of a partition, which may be empty as yet."""
+        return (self.world.cluster.data(broker) / f"{self.topic}-{number}").is_dir()
+
     def flying(self) -> list[int]:
         """Partitions in flight, in order."""
         return sorted(number for _, number in self.world.view.in_flight())
@@ -142,6 +146,7 @@ async def moving(
     connect: str = "",
     size: int = SIZE,
     meters: Meters | None = None,
+    transactional: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Move]:
     """Yield a reassignment that has begun, submitted either way, anywhere before its end.
@@ -156,6 +161,7 @@ async def moving(
         connect: What the operator connects to, if not to the ensemble itself.
         size: Bytes of a partition.
         meters: The operator's, if brokers tell it anything.
+        transactional: Whether records are written in transactions, see `Records`.
         settings: More of `spec.reassignment`.
     """
     via = rng.choice(["ZooKeeper", "AdminApi"])
@@ -172,7 +178,8 @@ async def moving(
             cluster.create_topic(unchecked, rows)
             for number in rows:
                 cluster.fill(unchecked, number, SIZE)
-        with Records(cluster.bootstrap, [(topic, number) for number in rows]) as records:
+        partitions = [(topic, number) for number in rows]
+        with Records(cluster.bootstrap, partitions, transactional=transactional) as records:
             await asyncio.to_thread(records.fill, size)
             await world.settle()
             move = Move(world, records, topic)

@@ -7,15 +7,17 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from tests.traffic.checker import compare
-from tests.traffic.client import admin_client, end_offsets
+from tests.traffic.client import TrafficError, admin_client, end_offsets
 from tests.traffic.meters import Pacer
 from tests.traffic.produce import TICK_SECONDS, CheckedProducer, ProduceOptions
+from tests.traffic.transact import TICK_SECONDS as TRANSACTION_SECONDS
+from tests.traffic.transact import TransactionalProducer
 from tests.traffic.verify import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.traffic.ledger import Ledger, Partition
+    from tests.traffic.ledger import Partition
 
 RATE = 200.0
 """Records per second, over all partitions."""
@@ -27,15 +29,24 @@ class Records:
     """Fills partitions, goes on writing to them, and tells in the end whether all of it is there.
 
     Idempotent producers with acks=all, as in `tests/traffic`, in threads of this process.
+
+    Args:
+        bootstrap: Of the brokers.
+        partitions: All of them are written to.
+        transactional: Whether what is written after the fill is written in transactions: whoever
+            starts brokers meanwhile needs that, see `tests.traffic.produce`.
     """
 
-    def __init__(self, bootstrap: str, partitions: Sequence[Partition]) -> None:
+    def __init__(
+        self, bootstrap: str, partitions: Sequence[Partition], *, transactional: bool = False
+    ) -> None:
         self._bootstrap = bootstrap
         self._partitions = list(partitions)
-        self._ledgers: list[Ledger] = []
+        self._producers: list[CheckedProducer | TransactionalProducer] = []
+        self._failure = ""
         self._stop = threading.Event()
-        self._writer = self._producer("writer", size=200)
-        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
+        write = self._transact if transactional else self._write
+        self._thread = threading.Thread(target=write, name="writer", daemon=True)
 
     def fill(self, size: int) -> None:
         """Put about so many bytes into each partition.
@@ -43,7 +54,8 @@ class Records:
         Raises:
             RuntimeError: Not all of them were acked.
         """
-        producer = self._producer("filler", size=16 * 1024)
+        producer = CheckedProducer(self._options("filler", size=16 * 1024), self._partitions)
+        self._producers.append(producer)
         for _ in self._partitions:
             for _ in range(-(-size // producer.options.size)):
                 while not producer.send():
@@ -51,7 +63,9 @@ class Records:
                         raise RuntimeError(producer.failure)
                     producer.poll(TICK_SECONDS)
             producer.turn()
-        self._end(producer)
+        self._flush(producer)
+        if self._failure:
+            raise RuntimeError(self._failure)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -69,38 +83,52 @@ class Records:
             RuntimeError: A record was refused for good.
         """
         self.__exit__()
-        self._end(self._writer)
-        assert self._writer.acked > 0
+        if self._failure:
+            raise RuntimeError(self._failure)
+        assert self.acked > 0
         end = time.monotonic() + DEADLINE
         ends = end_offsets(admin_client(self._bootstrap), self._partitions, DEADLINE)
-        verdict = compare(read_log(self._bootstrap, ends, end), self._ledgers)
+        ledgers = [producer.ledger for producer in self._producers]
+        verdict = compare(read_log(self._bootstrap, ends, end), ledgers)
         assert verdict.clean, verdict
 
     @property
     def acked(self) -> int:
         """Records written since the fill that the brokers have acknowledged."""
-        return self._writer.acked
+        return sum(p.acked for p in self._producers if p.options.producer == "writer")
 
-    def _producer(self, name: str, size: int) -> CheckedProducer:
-        options = ProduceOptions(
+    def _options(self, name: str, size: int) -> ProduceOptions:
+        return ProduceOptions(
             self._bootstrap, prefix="", producer=name, rate=RATE, size=size, flush=DEADLINE
         )
-        producer = CheckedProducer(options, self._partitions)
-        self._ledgers.append(producer.ledger)
-        return producer
 
     def _write(self) -> None:
+        producer = CheckedProducer(self._options("writer", size=200), self._partitions)
+        self._producers.append(producer)
         pacer = Pacer(RATE, time.monotonic())
         while not self._stop.is_set():
-            self._writer.turn()
+            producer.turn()
             for _ in range(pacer.due(time.monotonic())):
-                if not self._writer.send():
+                if not producer.send():
                     break
             end = time.monotonic() + TICK_SECONDS
             while (left := end - time.monotonic()) > 0:
-                self._writer.poll(left)
+                producer.poll(left)
+        self._flush(producer)
 
-    def _end(self, producer: CheckedProducer) -> None:
+    def _flush(self, producer: CheckedProducer) -> None:
         left = producer.flush(DEADLINE)
         if left or producer.failure:
-            raise RuntimeError(f"{left} records are not acked; {producer.failure}")
+            self._failure = f"{left} records are not acked; {producer.failure}"
+
+    def _transact(self) -> None:
+        producer = TransactionalProducer(self._options("writer", size=200), self._partitions)
+        self._producers.append(producer)
+        try:
+            producer.begin(DEADLINE)
+            pacer = Pacer(RATE, time.monotonic())
+            while not self._stop.wait(TRANSACTION_SECONDS):
+                if due := pacer.due(time.monotonic()):
+                    producer.send(due)
+        except TrafficError as error:
+            self._failure = str(error)

@@ -254,7 +254,7 @@ def registered(world: LiveWorld, brokers: set[int]) -> bool:
 async def test_all_brokers_are_restarted_one_by_one(
     live_brokers: KafkaCluster, rng: random.Random
 ) -> None:
-    async with moving(live_brokers, rng, latest=0.2, **SLOWEST) as move:
+    async with moving(live_brokers, rng, latest=0.2, transactional=True, **SLOWEST) as move:
         world = move.world
         for broker in rng.sample(range(4), 4):
             assert not world.reassignments()[-1].succeeded, "in mid-move"

@@ -345,10 +345,10 @@ async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_s
         change(world, drain, undo=True)
 
         def back() -> bool:
-            active = world.reassignments()[-1]
-            return active.cause is Cause.UNDO and bool(move.flying())
+            undone = world.reassignments()[-1].cause is Cause.UNDO
+            return undone and any(move.has_begun(number, JOINING) for number in move.flying())
 
-        await world.until(back, "it is moved back")
+        await world.until(back, "it is moved back, and has some of that on disk")
         world.pods.held.add(JOINING)
         live_brokers.kill_broker(JOINING)
         await world.until(lambda: JOINING not in world.view.brokers(), "its session ends")
