@@ -372,9 +372,13 @@ async def test_moves_back_to_a_broker_that_is_not_wanted_and_never_returns_are_s
         assert world.removed == []
         undo = world.reassignments()[-1].name
         assert f"to let it go, delete Reassignments {undo} and {drain}" in move.blocked_by()
+        # It returns, but not before they are gone; were it not to, it would be let go as it is.
+        world.edit(lambda spec: spec.update(paused=True))
         for name in (undo, drain):
             world.kube.remove("Reassignment", NAMESPACE, name)
         move.give_back()
+        await world.until(lambda: JOINING in world.view.brokers(), "it is back")
+        world.edit(lambda spec: spec.update(paused=False))
         world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
         # Nobody told it, while it was down, to delete what it had of the moves that were sent back.
         await world.until(lambda: "on disk" in world.message("Reconciling"), "strays are left")
