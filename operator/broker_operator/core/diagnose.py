@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from broker_operator.core import naming
 from broker_operator.core.layout import Slot, claimed_ids, lay_out
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
+from broker_operator.core.planner.problem import mean_size
 from broker_operator.core.planner.remaining import Remaining, remaining
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def _left(facts: Facts, ensemble: Ensemble | None) -> Remaining | None:
     if facts.plan is None or isinstance(facts.plan, Unknown):
         return None
     known = largest_sizes(facts.kafka) if isinstance(facts.kafka, KafkaView) else {}
-    return remaining(ensemble.topics, facts.plan.target, known)
+    mean = mean_size(facts.plan.target, known)  # as it was foretold
+    return remaining(ensemble.topics, facts.plan.ends, known, mean=mean)
 
 
 def largest_sizes(kafka: KafkaView) -> dict[str, dict[int, int]]:

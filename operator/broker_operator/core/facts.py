@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from broker_operator.core.lifecycle import queue, undoing
@@ -43,13 +44,13 @@ class Rival:
     cluster_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredPlan:
     """What a Reassignment wants, read back from its ConfigMaps.
 
     Attributes:
         origin: Where the plan found everything.
-        target: Where it leads.
+        target: Where it leads; what it leaves alone is as in the origin.
         first: Where everything was before the first plan of the same Reassignment, if this is a
             later one and that differs.
     """
@@ -58,16 +59,43 @@ class StoredPlan:
     target: Assignment
     first: Assignment | None = None
 
+    @cached_property
+    def ends(self) -> Assignment:
+        """The part of the target that differs from the origin: all that the plan may move.
+
+        What it leaves alone is somebody else's to move, whatever becomes of the balance: nobody has
+        been shown, nor has approved, that it would be taken back.
+        """
+        return _differing(self.target, self.origin)
+
     @property
     def way_back(self) -> Assignment:
-        """Where an undo leads."""
+        """Where everything was before the first plan."""
         return self.origin if self.first is None else self.first
+
+    @cached_property
+    def starts(self) -> Assignment:
+        """The part of the way back that is of partitions which its plans may have moved."""
+        return _differing(self.way_back, self.origin, self.target)
 
     @property
     def hash(self) -> str:
         """Identifies the plan: see `plan_hash`."""
         later = () if self.first is None else (self.first,)
         return plan_hash(self.origin, self.target, *later)
+
+
+def _differing(lists: Assignment, *others: Assignment) -> Assignment:
+    """Return the lists that any of the others does not have, too."""
+    found = {
+        topic: {
+            number: replicas
+            for number, replicas in partitions.items()
+            if any(its.get(topic, {}).get(number) != replicas for its in others)
+        }
+        for topic, partitions in lists.items()
+    }
+    return {topic: partitions for topic, partitions in found.items() if partitions}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def misfit(
-    plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId], *, started: bool
+    plan: StoredPlan,
+    ensemble: Ensemble,
+    brokers: frozenset[BrokerId],
+    *,
+    started: bool,
+    only: bool = False,
 ) -> str:
     """Say what the plan cannot put right any more; empty if it still leads to its end.
 
@@ -28,10 +33,12 @@ def misfit(
         ensemble: Where everything is now.
         brokers: Those that may hold replicas afterwards.
         started: Whether any of its moves may have begun.
+        only: No other plan can be made now. Then it need not move all that it has shown.
     """
     checks = [_strays(plan, ensemble, brokers), _other_factors(plan, ensemble)]
     if not started:
-        checks += [_gone(plan, ensemble), _moved(plan, ensemble)]
+        checks += [_moved(plan, ensemble)]
+        checks += [] if only else [_gone(plan, ensemble)]
     return next(filter(None, checks), "")
 
 
@@ -42,6 +49,15 @@ def changes(plan: StoredPlan | Plan) -> Iterator[tuple[TopicPartition, Replicas,
         for number, replicas in partitions.items():
             if (old := before.get(number, ())) != replicas:
                 yield TopicPartition(topic, number), old, replicas
+
+
+def receivers(plan: StoredPlan | Plan, ensemble: Ensemble) -> frozenset[BrokerId]:
+    """Return the brokers to which a plan moves anything from where it is now."""
+    found: set[BrokerId] = set()
+    for tp, old, new in changes(plan):
+        state = ensemble.topics.get(tp.topic, {}).get(tp.partition)
+        found.update(set(new).difference(state.target if state else old))
+    return frozenset(found)
 
 
 def first_lists(plan: StoredPlan, now: Assignment) -> Assignment:
@@ -64,16 +80,24 @@ def first_lists(plan: StoredPlan, now: Assignment) -> Assignment:
 
 
 def _strays(plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId]) -> str:
-    """Find partitions that the plan does not know on brokers that shall hold none."""
-    strays = sorted(
-        tp
-        for tp, state in ensemble.partitions()
-        if plan.target.get(tp.topic, {}).get(tp.partition) is None
-        and not brokers.issuperset(state.target)
-    )
-    if not strays:
-        return ""
-    return f"{_partitions(strays)} new since, on brokers that shall hold none"
+    """Find partitions on brokers that shall hold none, where somebody else has put them.
+
+    Those are new since, or what the plan leaves alone, and not as it left them.
+    """
+    new, moved = [], []
+    for tp, state in sorted(ensemble.partitions()):
+        if brokers.issuperset(state.target):
+            continue
+        planned = plan.target.get(tp.topic, {}).get(tp.partition)
+        if planned is None:
+            new.append(tp)
+        elif plan.ends.get(tp.topic, {}).get(tp.partition) is None:
+            moved += [tp] if set(state.target) != set(planned) else []
+    if new:
+        return f"{_partitions(new)} new since, on brokers that shall hold none"
+    if moved:
+        return f"{_partitions(moved)} moved by others, to brokers that shall hold none"
+    return ""
 
 
 def _other_factors(plan: StoredPlan, ensemble: Ensemble) -> str:

@@ -58,9 +58,12 @@ def reassignment_prefix(cluster: str) -> str:
     return f"{cluster}-"
 
 
-def plan_config_map(reassignment_name: str, part: int) -> str:
-    """Return the name of one part of a stored plan."""
-    return f"{reassignment_name}-plan-{part}"
+def plan_config_map(reassignment_name: str, plan_hash: str, part: int) -> str:
+    """Return the name of one part of a stored plan.
+
+    Whoever stores another plan, however late, writes to other names.
+    """
+    return f"{reassignment_name}-plan-{plan_hash}-{part}"
 
 
 def selector(cluster: str) -> dict[str, str]:

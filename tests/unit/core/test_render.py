@@ -310,9 +310,11 @@ def test_every_part_of_a_plan_counts_in_its_hash() -> None:
 def test_a_plan_too_large_for_one_config_map_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered, "PART_BYTES", 20)
     large = {"t": {n: (n, n + 1) for n in range(100)}}
-    maps = rendered.plan_config_maps(cluster(), reassignment(), plan(large, large), REPORT)
+    whole = plan(large, large)
+    maps = rendered.plan_config_maps(cluster(), reassignment(), whole, REPORT)
     assert len(maps) > 10
-    assert [m["metadata"]["name"] for m in maps[:2]] == ["demo-1-plan-0", "demo-1-plan-1"]
+    names = [m["metadata"]["name"] for m in maps]
+    assert names == [f"demo-1-plan-{whole.hash}-{n}" for n in range(len(maps))]
     assert rendered.read_plan(maps).target == large
     assert {m["metadata"]["ownerReferences"][0]["uid"] for m in maps} == {"uid-1"}
     with pytest.raises(ValueError, match="damaged"):

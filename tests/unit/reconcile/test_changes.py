@@ -381,14 +381,14 @@ async def test_no_throttle_means_none_is_ever_set() -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda kube: kube.remove("ConfigMap", NAMESPACE, "demo-1-plan-0"),
-        lambda kube: kube.edit(
-            "ConfigMap", NAMESPACE, "demo-1-plan-1", lambda b: b.update(binaryData={})
+        lambda kube, parts: kube.remove("ConfigMap", NAMESPACE, parts[0]),
+        lambda kube, parts: kube.edit(
+            "ConfigMap", NAMESPACE, parts[1], lambda b: b.update(binaryData={})
         ),
-        lambda kube: kube.edit(
+        lambda kube, parts: kube.edit(
             "ConfigMap",
             NAMESPACE,
-            "demo-1-plan-1",
+            parts[1],
             lambda b: b.update(binaryData={"target.json.gz": "!"}),
         ),
     ],
@@ -397,7 +397,7 @@ async def test_no_throttle_means_none_is_ever_set() -> None:
 async def test_a_damaged_plan_is_made_anew(damage: object) -> None:
     world = await mid_drain()
     assert callable(damage)
-    damage(world.kube)
+    damage(world.kube, world.reassignments()[-1].config_maps)
     world.kafka.complete_after = 1
     await world.settle()
     world.assert_at_rest(0, 1, 2)
@@ -406,10 +406,11 @@ async def test_a_damaged_plan_is_made_anew(damage: object) -> None:
 
 async def test_a_plan_swapped_for_another_valid_one_is_not_followed() -> None:
     world = await mid_drain()
-    origin = world.kube.find("ConfigMap", NAMESPACE, "demo-1-plan-0")
+    first, second = world.reassignments()[-1].config_maps
+    origin = world.kube.find("ConfigMap", NAMESPACE, first)
     assert origin is not None
     content = {"target.json.gz": origin["binaryData"]["origin.json.gz"]}
-    world.kube.edit("ConfigMap", NAMESPACE, "demo-1-plan-1", lambda b: b.update(binaryData=content))
+    world.kube.edit("ConfigMap", NAMESPACE, second, lambda b: b.update(binaryData=content))
     world.kafka.complete_after = 1
     await world.settle()
     world.assert_at_rest(0, 1, 2)
@@ -609,7 +610,7 @@ async def test_a_plan_that_could_not_be_recorded_makes_no_foreign_throttle_ours(
     refused: list[Call] = []
 
     def patched(call: Call) -> None:
-        stored = world.kube.find("ConfigMap", NAMESPACE, "demo-1-plan-0") is not None
+        stored = bool(found_parts(world))
         if call.verb == "apply_status" and call.kind == "Reassignment" and stored and not refused:
             refused.append(call)
             raise ConflictError("somebody has changed it")

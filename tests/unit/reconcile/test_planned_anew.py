@@ -11,14 +11,15 @@ import pytest
 from broker_operator.api.reassignment import Cause, State
 from broker_operator.core.model import PartitionState
 from broker_operator.core.planner import to_json
-from broker_operator.core.render.reassignment import ORIGIN, TARGET
+from broker_operator.core.render.reassignment import ORIGIN, TARGET, read_plan
 from broker_operator.ports import TransientError
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.unit.reconcile.test_absence import lose, wait_for
-from tests.unit.reconcile.test_control import change, found, told
+from tests.unit.reconcile.test_control import ask, change, found, told
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
+    from broker_operator.core.facts import StoredPlan
     from broker_operator.core.model import KubeObject, Replicas
     from tests.fakes.kube import Call
 
@@ -50,6 +51,12 @@ def put(world: World, tp: tuple[str, int], replicas: Replicas) -> None:
     """Let somebody else give a partition other replicas."""
     part = world.kafka.topics[tp[0]][tp[1]]
     part.state, part.isr = PartitionState(replicas), list(replicas)
+
+
+def stored_plan(world: World, name: str) -> StoredPlan:
+    """Return the plan that a Reassignment has."""
+    parts = [world.kube.find("ConfigMap", NAMESPACE, m) for m in found(world, name).config_maps]
+    return read_plan([part for part in parts if part is not None])
 
 
 def stray(world: World) -> None:
@@ -220,3 +227,61 @@ async def test_a_plan_around_a_lost_broker_is_approved_as_it_is_once_it_waits() 
     await world.until(lambda: not world.load()[3])
     assert found(world, "demo-1").plan_hash == around.plan_hash
     await world.until(lambda: world.removed == [3])
+
+
+async def test_once_that_broker_is_back_it_is_void_like_every_other() -> None:
+    world = World(5, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    await world.settle()
+    world.kafka.create_topic("orders", {0: (4, 0), 1: (4, 2), 2: (4, 3)}, size=1000)
+    world.kafka.create_topic("other", {0: (0, 2), 1: (2, 3), 2: (3, 0)}, size=1000)
+    await world.settle()
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.settle()
+    change(world, "demo-1", approvedPlan=found(world, "demo-1").plan_hash)
+    await world.until(lambda: bool(world.in_flight()))
+    lose(world, 1)
+    await wait_for(world, DESIRED_SECONDS + 100)
+    world.kafka.complete_after = 1
+    await wait_for(world, 60)
+    around = found(world, "demo-1")
+    assert around.plan_avoids == {1}
+    assert around.state is State.AWAITING_APPROVAL
+    del world.broken[1]
+    world.kubelet()
+    await wait_for(world, 60)
+    put(world, ("orders", 0), (1, 0))  # as its user wants it
+    change(world, "demo-1", approvedPlan=around.plan_hash)
+    await world.settle()
+    last = found(world, "demo-1")
+    assert last.state is State.AWAITING_APPROVAL
+    assert last.plan_hash != around.plan_hash
+    assert world.assignment()["orders", 0] == (1, 0)
+
+
+async def test_so_is_a_plan_without_a_broker_that_has_never_come() -> None:
+    world = await filled_world(3, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    ask(world, "mine", evacuate=[2])
+    await world.settle()
+    first = found(world, "mine").plan_hash
+    change(world, "mine", approvedPlan=first)
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    world.broken[3] = "ImagePullBackOff"
+    world.scale(4)
+    await world.one_pass()
+    world.kafka.create_topic("late", {0: (2, 0)}, size=10)
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await wait_for(world, DESIRED_SECONDS + 100)
+    second = found(world, "mine")
+    assert second.plan_hash != first
+    assert second.state is State.AWAITING_APPROVAL
+    assert second.plan_avoids == {3}
+    now = world.assignment()
+    theirs = next(tp for tp in now if tp[0] == "orders" and 2 in now[tp])
+    put(world, theirs, now[theirs][::-1])
+    change(world, "mine", approvedPlan=second.plan_hash)
+    await wait_for(world, 60)
+    assert found(world, "mine").plan_hash != second.plan_hash
+    assert found(world, "mine").state is State.AWAITING_APPROVAL

@@ -7,10 +7,13 @@ import itertools
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from broker_operator.api.reassignment import State
 from broker_operator.core.model import TopicPartition
 from broker_operator.ports import TransientError
 from broker_operator.reconcile.scope import Memory
 from tests.fakes.intercept import Asked, intercepted
+from tests.unit.reconcile.test_control import change, found
+from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, half_way, stray
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
@@ -165,3 +168,50 @@ async def test_sends_nothing_back_that_others_have_moved_on() -> None:
     assert world.in_flight() == [ours[0]], "the foreign move goes on"
     assert 9 in world.assignment()[topic, number]
     assert "SentBack" not in world.recorder.reasons()
+
+
+def stores_a_plan(asked: Asked) -> bool:
+    return (
+        asked.method == "apply"
+        and asked.args[0]["kind"] == "ConfigMap"
+        and "-plan-" in asked.args[0]["metadata"]["name"]
+    )
+
+
+async def test_it_does_not_spoil_the_plan_by_which_another_one_moves() -> None:
+    world, before, first = await half_way()
+    stray(world)
+    async with suspended(world, stores_a_plan):
+        world.kafka.create_topic("later", {0: (3, 1)}, size=10)
+        world.kafka.complete_after = None
+        await world.until(lambda: found(world, "demo-1").plan_hash != first)
+        await world.until(lambda: bool(world.in_flight()))
+    second = found(world, "demo-1").plan_hash
+    await world.one_pass()
+    assert found(world, "demo-1").plan_hash == second
+    change(world, "demo-1", undo=True)
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_it_does_not_void_an_approval() -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    world.scale(3)
+    async with suspended(world, stores_a_plan):
+        world.kafka.create_topic("later", {0: (3, 1)}, size=10)
+        world.kafka.complete_after = None
+        await world.settle()
+        name = world.reassignments()[-1].name
+        approved = found(world, name).plan_hash
+        change(world, name, approvedPlan=approved)
+        await world.until(lambda: bool(world.in_flight()))
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    last = world.reassignments()[-1]
+    assert last.succeeded
+    assert last.plan_hash == approved

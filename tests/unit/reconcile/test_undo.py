@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker_operator.api.reassignment import Cause, State
+from broker_operator.core.render.reassignment import read_plan
 from tests.unit.reconcile.test_absence import lose, wait_for
 from tests.unit.reconcile.test_control import ask, change, found
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
@@ -175,17 +176,24 @@ async def test_an_empty_broker_stays_for_an_undo_that_cannot_be_planned_yet() ->
     world.kafka.move({elsewhere[0]: {elsewhere[1]: (0, 2)}})
     change(world, "demo-1", undo=True)
     await wait_for(world, 60)
-    world.kafka.topics["orders"][0].size = 9 * GIB
+    parts = [world.kube.find("ConfigMap", NAMESPACE, n) for n in found(world, "demo-1").config_maps]
+    topic, number = next(
+        (topic, number)
+        for topic, its in read_plan([part for part in parts if part]).starts.items()
+        for number in its
+    )
+    world.kafka.topics[topic][number].size = 9 * GIB
     world.kafka.complete()
     world.kafka.complete_after = 1
     await wait_for(world, 60)
     assert world.condition("Stalled") == ("True", "NotEnoughDisk")
     assert world.removed == []
     assert any("broker 3 is empty, but undoing demo-1" in line for line in world.memory.said)
-    world.kafka.topics["orders"][0].size = 1000
+    world.kafka.topics[topic][number].size = 1000
     await world.settle()
     assert found(world, "demo-2").succeeded
     assert world.load()[3] == 6
+    assert world.assignment()[elsewhere] == (0, 2), "what others moved stays"
 
 
 @pytest.mark.parametrize("whose", ["demo-1", "demo-2"])

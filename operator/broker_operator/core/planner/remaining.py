@@ -38,13 +38,16 @@ def remaining(
     topics: Mapping[str, Mapping[int, PartitionState]],
     target: Assignment,
     sizes: Sizes | None = None,
+    *,
+    mean: int | None = None,
 ) -> Remaining:
     """Compare the live state with the target; partitions that only one of them has do not count.
 
     Args:
         topics: Live state of every partition.
         target: Where the plan leads.
-        sizes: Bytes per partition; a missing one counts as the mean of the known ones.
+        sizes: Bytes per partition.
+        mean: Bytes of a partition that is missing there; if left out, the mean of the others.
     """
     moves: dict[TopicPartition, int] = {}
     for topic, partitions in target.items():
@@ -55,7 +58,8 @@ def remaining(
                 members = set(state.replicas).difference(state.adding)
                 moves[TopicPartition(topic, number)] = len(set(replicas) - members)
     names = sorted(moves)
-    weights = partition_sizes(names, sizes or {}, mean_size(target, sizes or {}))
+    mean = mean_size(target, sizes or {}) if mean is None else mean
+    weights = partition_sizes(names, sizes or {}, mean)
     return Remaining(
         moves=sum(moves.values()),
         bytes=sum(moves[name] * size for name, size in zip(names, weights, strict=True)),

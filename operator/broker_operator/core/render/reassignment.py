@@ -32,9 +32,6 @@ PART_BYTES = 500_000
 """Compressed bytes per ConfigMap; base64 makes it 667 kB. The report of a thousand brokers fits
 beside that into the API server's 1 MiB."""
 
-STARTS = (0, 500)
-"""Number of the first ConfigMap of a plan, and of the one that takes its place."""
-
 ORIGIN = "origin.json.gz"
 TARGET = "target.json.gz"
 FIRST = "first.json.gz"
@@ -81,8 +78,7 @@ def plan_config_maps(
 ) -> list[KubeObject]:
     """Render the stored plan: its assignments in Kafka's own JSON, gzip, cut to fit.
 
-    The first one also has the report, as plain text. Nothing but people reads it. The plan that is
-    recorded keeps its ConfigMaps: whoever dies before this one is recorded has lost nothing.
+    The first one also has the report, as plain text. Nothing but people reads it.
     """
     parts = [
         *((ORIGIN, chunk) for chunk in _chunks(to_json(plan.origin))),
@@ -90,13 +86,13 @@ def plan_config_maps(
     ]
     if plan.first is not None:
         parts += ((FIRST, chunk) for chunk in _chunks(to_json(plan.first)))
-    taken = naming.plan_config_map(reassignment.name, STARTS[0]) in reassignment.config_maps
+    named = plan.hash
     return [
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": naming.plan_config_map(reassignment.name, STARTS[taken] + index),
+                "name": naming.plan_config_map(reassignment.name, named, index),
                 "namespace": cluster.namespace,
                 "labels": _labels(cluster),
                 "ownerReferences": [
@@ -115,6 +111,11 @@ def plan_config_maps(
         }
         for index, (key, chunk) in enumerate(parts)
     ]
+
+
+def plan_labels(cluster: BrokerCluster) -> dict[str, str]:
+    """Return the labels by which the ConfigMaps of a cluster's plans are found."""
+    return {CLUSTER_LABEL: cluster.name}
 
 
 def read_plan(config_maps: Sequence[KubeObject]) -> StoredPlan:

@@ -63,7 +63,7 @@ async def advance(scope: Scope) -> Outcome:
     # brokers have answered; the controller would drop each batch with it, again and again.
     batch = next_batch(
         {t: partitions for t, partitions in ensemble.topics.items() if t in kafka.leadership},
-        plan.target,
+        plan.ends,
         live=frozenset(ensemble.brokers),
         sizes=largest_sizes(kafka),
         max_moves_per_broker=scope.facts.cluster.spec.reassignment.max_moves_per_broker,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from broker_operator.api.reassignment import Cause, Reassignment, State
 from broker_operator.core.facts import StoredPlan
-from broker_operator.core.fit import changes, misfit
+from broker_operator.core.fit import misfit, receivers
 from broker_operator.core.lifecycle import balanced_over, held_back
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
@@ -122,20 +122,21 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
         return "it has no plan yet"
     if isinstance(plan, Unknown):
         return plan.reason
-    if active.requested and (leaving := _receivers(plan) - desired):
-        return f"broker {name_some(sorted(leaving))} shall leave"
     if isinstance(ensemble, Unknown) or ensemble.unreadable:
         return ""
+    if active.requested and (leaving := receivers(plan, ensemble) - desired):
+        return f"broker {name_some(sorted(leaving))} shall leave"
     if active.requested and active.started and (new := _strangers(plan, ensemble) & desired):
         return f"broker {name_some(sorted(new))} holds replicas now, and the plan does not know it"
     emptied = active.evacuate.union((active.replace or ())[:1])
     holders = desired if active.topics else desired - emptied
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
-    # A plan that leads around lost brokers is kept as long as it can be: while they are away no
-    # other one can be made, and there is nothing left to lead around.
-    kept = bool(active.started and active.plan_avoids)
-    return misfit(plan, ensemble, holders, started=active.plan_begun or kept)
+    # While the brokers are away that a plan leads around no other one can be made: there is nothing
+    # left to lead around. Except without a broker that never came.
+    lost = active.plan_avoids & scope.diagnosis.missing
+    only = bool(active.started and lost) and not _needs_none_missing(scope, active)
+    return misfit(plan, ensemble, holders, started=active.plan_begun, only=only)
 
 
 def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
@@ -152,11 +153,6 @@ def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:
         for broker in replicas
     }
     return frozenset(b for _, state in ensemble.partitions() for b in state.target) - known
-
-
-def _receivers(plan: StoredPlan | Plan) -> frozenset[int]:
-    """Return the brokers to which a plan moves anything."""
-    return frozenset(b for _, old, new in changes(plan) for b in set(new).difference(old))
 
 
 def foreign(scope: Scope) -> Blocked:
@@ -290,7 +286,7 @@ async def _plan_anew(
         return Blocked(refusal.reason, _refused(active, refusal.message), seconds=10.0)
     if isinstance(found, Blocked):
         return found
-    if active.requested and (leaving := _receivers(found.plan) - scope.diagnosis.desired):
+    if active.requested and (leaving := receivers(found.plan, ensemble) - scope.diagnosis.desired):
         # That is how it was asked for, so such a plan would be made again and again.
         why = f"it leads to broker {name_some(sorted(leaving))}, which is not wanted any more"
         return Blocked("BrokerGone", _refused(active, why), seconds=10.0)

@@ -9,7 +9,7 @@ from broker_operator.core.model import Unknown
 from broker_operator.core.render import reassignment as render
 from broker_operator.core.requests import objection
 from broker_operator.reconcile.outcome import DONE, Outcome, Wait
-from broker_operator.reconcile.steps import record
+from broker_operator.reconcile.steps import record, throttle
 
 if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Scope
@@ -28,6 +28,8 @@ async def admit(scope: Scope) -> Outcome:
     for request in facts.reassignments:
         untouched = request.deleting and not request.started and request.throttle is None
         if untouched and SWEEP_FINALIZER in request.finalizers:
+            if recovered := await throttle.recover(scope, request):
+                return recovered
             # It has set nothing that must be swept, so its user need not wait for its turn.
             rest = [f for f in request.finalizers if f != SWEEP_FINALIZER]
             scope.touched.add(request.uid)

@@ -51,6 +51,9 @@ async def store(
 ) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
 
+    Those of the plan that was recorded before go last: whoever dies earlier has lost nothing. Of a
+    plan that was never recorded they stay until the Reassignment goes.
+
     One that comes after others of the same Reassignment keeps where everything was before the
     first; if the last one, which alone tells, is lost, that is where everything is now.
 
@@ -106,6 +109,8 @@ async def store(
         plan=stored,
         outcome=foretold(active.status, stored),
     )
+    for old in set(active.config_maps).difference(stored["configMaps"]):
+        await scope.kube.delete("ConfigMap", scope.facts.cluster.namespace, old)
     await scope.tell("PlannedReassignment", f"{active.name} ({active.cause}): {message}")
     return Wait("Planned", f"{active.name}: {message}")
 

@@ -6,13 +6,14 @@ leaves a record of something that is not there, never something that nobody has 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import ThrottleRecord, decode_reassignment
 from broker_operator.api.spec import AdaptiveThrottle
-from broker_operator.core import naming
 from broker_operator.core.catch_up import (
     LEAST_SECONDS,
     Flow,
@@ -26,7 +27,7 @@ from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Throttle, ThrottleConfigs, Unknown
 from broker_operator.core.ownership import as_found, kept, pick, restrict, retrace, unchanged
 from broker_operator.core.planner.throttle import listed, throttle_for
-from broker_operator.core.render.reassignment import STARTS, read_plan
+from broker_operator.core.render.reassignment import plan_labels, read_plan
 from broker_operator.core.text import name_some
 from broker_operator.ports import ConflictError
 from broker_operator.reconcile.outcome import Outcome, Wait
@@ -160,7 +161,8 @@ async def sweep(scope: Scope, active: Reassignment) -> Outcome:
     live = await scope.admin.throttles(brokers, topics)
     plan = scope.facts.plan if scope.facts.active is active else None
     if isinstance(plan, StoredPlan):
-        ours = _ours(plan, record, brokers, topics)
+        # A broker that is back may have its rate from an earlier plan, and no part in this one.
+        ours = replace(_ours(plan, record, brokers, topics), brokers=tuple(brokers))
         swept = unchanged(ours, record, live)
         await _report_kept(scope, ours, swept, live)
     else:
@@ -183,8 +185,7 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     """
     if active.plan_hash or active.throttle is not None:
         return None
-    stored = [await _stored(scope, active, start) for start in STARTS]
-    plans = [plan for plan in stored if plan is not None]
+    plans = await stored_plans(scope, active)
     if not plans:
         return None
     registered = scope.diagnosis.registered or frozenset[int]()
@@ -204,23 +205,25 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     return Wait("RecordedThrottle", f"the throttle that {active.name} has set is recorded again")
 
 
-async def _stored(scope: Scope, active: Reassignment, start: int) -> StoredPlan | None:
-    """Return a plan that is stored for a reassignment, whatever its status says.
+async def stored_plans(scope: Scope, active: Reassignment) -> list[StoredPlan]:
+    """Return the plans that are stored for a reassignment, the latest last, whatever it records.
 
-    Under its name there may also lie that of a former one, which goes with its owner.
+    Under its name there may also lie those of a former one, which go with that.
     """
-    parts: list[KubeObject] = []
-    while True:
-        name = naming.plan_config_map(active.name, start + len(parts))
-        part = await scope.kube.get("ConfigMap", scope.facts.cluster.namespace, name)
-        owners = (part or {}).get("metadata", {}).get("ownerReferences") or ()
-        if part is None or active.uid not in {owner["uid"] for owner in owners}:
-            break
-        parts.append(part)
-    try:
-        return read_plan(parts) if parts else None
-    except ValueError:
-        return None
+    cluster = scope.facts.cluster
+    found = await scope.kube.list("ConfigMap", cluster.namespace, plan_labels(cluster))
+    parts: dict[str, dict[int, KubeObject]] = {}
+    for part in found:
+        metadata = part["metadata"]
+        if active.uid in {owner["uid"] for owner in metadata.get("ownerReferences") or ()}:
+            plan, _, number = metadata["name"].rpartition("-")
+            parts.setdefault(plan, {})[int(number)] = part
+    plans = []
+    for its in parts.values():
+        whole = [its[number] for number in sorted(its)]
+        with suppress(ValueError):
+            plans.append((whole[0]["metadata"].get("creationTimestamp", ""), read_plan(whole)))
+    return [plan for _, plan in sorted(plans, key=itemgetter(0))]
 
 
 def _rates(found: ThrottleConfigs) -> set[int]:

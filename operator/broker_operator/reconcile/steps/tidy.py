@@ -19,7 +19,9 @@ async def history(scope: Scope) -> Outcome:
     keep = scope.facts.cluster.spec.reassignment.history
     ended = sorted((r for r in over if not r.deleting), key=lambda r: (r.ended, r.number))
     # The newest of our own tells what was decided on these brokers last: see lifecycle.held_back.
-    beyond = [r for r in ended[:-keep] if r not in scope.facts.own[-1:]]
+    # What is being undone tells where that leads, and that a user has decided it.
+    needed = (*scope.facts.own[-1:], scope.facts.undoing)
+    beyond = [r for r in ended[:-keep] if r not in needed]
     for old in over:
         if SWEEP_FINALIZER not in old.finalizers:
             continue

@@ -35,13 +35,19 @@ def wanted(scope: Scope) -> Reassignment | None:
 
 async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: KafkaView) -> Outcome:
     """Replace a reassignment by the one that moves everything back."""
+    former = scope.facts.plan if old is scope.facts.active else scope.facts.former
     if old is scope.facts.active and not old.started:
-        return await record.end(scope, old, State.UNDONE, "undone before anything had moved")
+        stored = [] if old.plan_hash else await throttle.stored_plans(scope, old)
+        if not stored:
+            return await record.end(scope, old, State.UNDONE, "undone before anything had moved")
+        # Its status was wiped, and by what is stored it may have moved all the same.
+        if recovered := await throttle.recover(scope, old):
+            return recovered
+        former = stored[-1]
     if scope.diagnosis.ours:
         return await land(scope, old, kafka, back=True)
     if throttle.pending(scope, old):
         return await throttle.sweep(scope, old)
-    former = scope.facts.plan if old is scope.facts.active else scope.facts.former
     if not isinstance(former, StoredPlan):
         why = former.reason if isinstance(former, Unknown) else "it has none"
         return Blocked(
@@ -69,7 +75,7 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
 
 def _kept(ensemble: Ensemble, former: StoredPlan) -> str:
     """Name what does not go back, for its replication factor is somebody else's; empty if none."""
-    others = other_factors(ensemble.assignment, former.way_back, former.target)
+    others = other_factors(ensemble.assignment, former.starts, former.target)
     if not others:
         return ""
     return (
@@ -79,7 +85,7 @@ def _kept(ensemble: Ensemble, former: StoredPlan) -> str:
 
 
 def back(scope: Scope, former: StoredPlan) -> Callable[[PlanRequest], Plan]:
-    """Return what makes the plan back to where a former one found everything.
+    """Return what makes the plan back to where a former one found what it may have moved.
 
     A user who undoes a drain wants the data on the broker that shall leave. Where `replicas` was
     set back nobody does.
@@ -87,7 +93,7 @@ def back(scope: Scope, former: StoredPlan) -> Callable[[PlanRequest], Plan]:
     undone, there = scope.facts.undoing, frozenset[int]()
     if undone is not None and undone.undo:
         there = scope.diagnosis.existing & (scope.diagnosis.registered or frozenset())
-    return partial(plan_back, former=former.way_back, reached=former.target, allowed=there)
+    return partial(plan_back, former=former.starts, reached=former.target, allowed=there)
 
 
 def reverses(scope: Scope, active: Reassignment) -> bool:
