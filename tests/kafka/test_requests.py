@@ -282,3 +282,18 @@ async def test_a_broker_that_joins_in_the_middle_of_a_request_keeps_its_share(
         await world.settle()
         assert found(world, "without-2").succeeded
         assert world.view.load() == Counter({0: 4, 1: 4, 3: 4})
+
+
+async def test_a_drain_in_the_middle_of_an_evacuation_is_not_undone_by_it(world: LiveWorld) -> None:
+    await served(world, "even")
+    world.edit(lambda spec: spec.update(reassignment=SLOWEST))
+    ask(world, "mine", evacuate=[0])
+    await world.until(lambda: bool(world.view.in_flight()), "it is half done")
+    world.scale(3)
+    world.edit(lambda spec: spec["reassignment"].update(throttle=FAST))
+    await world.settle()
+    assert world.removed == [3]
+    assert found(world, "mine").succeeded
+    assert len(world.reassignments()) == 3, "one drain was enough"
+    assert set(world.view.load()) == {1, 2}
+    assert world.view.throttles() == {}

@@ -77,6 +77,21 @@ async def test_the_replication_factor_is_changed(
         assert factors == {n: 2 if n == number else 3 for n in ROWS}
 
 
+async def test_a_partition_is_reordered_that_the_plan_leaves_alone(
+    live_brokers: KafkaCluster, rng: random.Random
+) -> None:
+    async with moving(live_brokers, rng, latest=0.3) as move, tool(live_brokers) as admin:
+        world, plan = move.world, move.world.memory.plans.plan
+        assert plan is not None
+        number = rng.choice(sorted(ROWS.keys() - plan.ends[move.topic].keys()))
+        wanted = move.replicas(number)[::-1]
+        await admin.reassign({move.topic: {number: tuple(wanted)}})
+        await move.end()
+        assert move.replicas(number) == wanted
+        assert len(world.reassignments()) == 1
+        assert world.reassignments()[0].succeeded
+
+
 async def test_configs_are_changed(live_brokers: KafkaCluster, rng: random.Random) -> None:
     async with moving(live_brokers, rng) as move:
         world, broker = move.world, rng.choice([0, 1, 2])
