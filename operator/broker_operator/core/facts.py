@@ -78,7 +78,7 @@ class StoredPlan:
         """The part of the way back that is of partitions which its plans may have moved."""
         return _differing(self.way_back, self.origin, self.target)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Identifies the plan: see `plan_hash`."""
         later = () if self.first is None else (self.first,)

@@ -21,7 +21,7 @@ def misfit(
     brokers: frozenset[BrokerId],
     *,
     started: bool,
-    only: bool = False,
+    topics: frozenset[str] | None = None,
 ) -> str:
     """Say what the plan cannot put right any more; empty if it still leads to its end.
 
@@ -33,12 +33,11 @@ def misfit(
         ensemble: Where everything is now.
         brokers: Those that may hold replicas afterwards.
         started: Whether any of its moves may have begun.
-        only: No other plan can be made now. Then it need not move all that it has shown.
+        topics: Those that the plan is about; None: all.
     """
-    checks = [_strays(plan, ensemble, brokers), _other_factors(plan, ensemble)]
+    checks = [_strays(plan, ensemble, brokers, topics), _other_factors(plan, ensemble)]
     if not started:
-        checks += [_moved(plan, ensemble)]
-        checks += [] if only else [_gone(plan, ensemble)]
+        checks += [_gone(plan, ensemble), _moved(plan, ensemble)]
     return next(filter(None, checks), "")
 
 
@@ -63,8 +62,9 @@ def receivers(plan: StoredPlan | Plan, ensemble: Ensemble) -> frozenset[BrokerId
 def first_lists(plan: StoredPlan, now: Assignment) -> Assignment:
     """Return where everything was before the first plan of a Reassignment, for its next one.
 
-    An undo takes back what its plans have moved. So what lies neither where the last plan found it
-    nor where that leads, for somebody else has moved or made it, counts as where it is.
+    An undo takes back what its plans have moved. So what these leave alone counts as where it is,
+    and so does what lies neither where the last plan found it nor where that leads, for somebody
+    else has moved or made it.
 
     Args:
         plan: Its last plan, which has begun or comes after one that has.
@@ -74,19 +74,25 @@ def first_lists(plan: StoredPlan, now: Assignment) -> Assignment:
     def before(topic: str, number: int, replicas: Replicas) -> Replicas:
         ends = (its.get(topic, {}).get(number, ()) for its in (plan.origin, plan.target))
         ours = any(set(replicas) == set(end) for end in ends)  # in whatever order they lie now
+        ours = ours and number in plan.starts.get(topic, {})
         return plan.way_back.get(topic, {}).get(number, replicas) if ours else replicas
 
     return {t: {n: before(t, n, r) for n, r in its.items()} for t, its in now.items()}
 
 
-def _strays(plan: StoredPlan, ensemble: Ensemble, brokers: frozenset[BrokerId]) -> str:
+def _strays(
+    plan: StoredPlan,
+    ensemble: Ensemble,
+    brokers: frozenset[BrokerId],
+    topics: frozenset[str] | None,
+) -> str:
     """Find partitions on brokers that shall hold none, where somebody else has put them.
 
     Those are new since, or what the plan leaves alone, and not as it left them.
     """
     new, moved = [], []
     for tp, state in sorted(ensemble.partitions()):
-        if brokers.issuperset(state.target):
+        if brokers.issuperset(state.target) or (topics is not None and tp.topic not in topics):
             continue
         planned = plan.target.get(tp.topic, {}).get(tp.partition)
         if planned is None:

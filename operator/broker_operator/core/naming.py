@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from broker_operator.api.spec import GROUP, MAX_BROKERS_PER_RACK
@@ -18,6 +20,10 @@ CONFIG_HASH_ANNOTATION = f"{GROUP}/config-hash"
 EMPTY_ANNOTATION = f"{GROUP}/proved-empty"
 AWAITED_ANNOTATION = f"{GROUP}/awaited-pods"
 RACK_LABEL = f"{GROUP}/rack"
+
+_STEM = 220
+"""Characters of a ConfigMap's name, of 253, that are left for that of its Reassignment."""
+_PLAN_PART = re.compile(r"(.+-plan-([0-9a-f]{12})-[0-9a-f]{6})-([0-9]+)")
 
 RACK_ID_STEP = MAX_BROKERS_PER_RACK
 """Distance between the first broker ids of two racks: each rack has room for this many."""
@@ -58,12 +64,33 @@ def reassignment_prefix(cluster: str) -> str:
     return f"{cluster}-"
 
 
-def plan_config_map(reassignment_name: str, plan_hash: str, part: int) -> str:
+def plan_config_map(reassignment: str, uid: str, version: str, plan_hash: str, part: int) -> str:
     """Return the name of one part of a stored plan.
 
-    Whoever stores another plan, however late, writes to other names.
+    Whoever stores another plan, or the same one at another time, writes to other names, however
+    late: nobody overwrites or deletes what somebody else has recorded.
+
+    Args:
+        reassignment: Name of the plan's Reassignment, which may be as long as names can be.
+        uid: Its uid.
+        version: Its resourceVersion when the plan was made for it.
+        plan_hash: Of the plan.
+        part: From 0.
     """
-    return f"{reassignment_name}-plan-{plan_hash}-{part}"
+    stem = reassignment
+    if len(stem) > _STEM:
+        stem = f"{stem[: _STEM - len(uid) - 1]}-{uid}"
+    when = hashlib.sha256(version.encode()).hexdigest()[:6]
+    return f"{stem}-plan-{plan_hash}-{when}-{part}"
+
+
+def plan_of(config_map: str) -> tuple[str, str, int] | None:
+    """Return what tells plans apart in the name of a part, the plan's hash, and the part's number.
+
+    None if it is not the name of a part.
+    """
+    found = _PLAN_PART.fullmatch(config_map)
+    return (found[1], found[2], int(found[3])) if found else None
 
 
 def selector(cluster: str) -> dict[str, str]:

@@ -113,6 +113,7 @@ class Memory:
         former_plans: That of the one being undone.
         watch: What the adaptive throttle goes by.
         writing: What producers write to partitions of the plan.
+        unplanned: Uid and resourceVersion of a Reassignment that is known to have no stored plan.
     """
 
     proofs: dict[BrokerId, float] = field(default_factory=dict)
@@ -131,6 +132,7 @@ class Memory:
     former_plans: PlanCache = field(default_factory=PlanCache)
     watch: Watch = field(default_factory=Watch)
     writing: Writing = field(default_factory=Writing)
+    unplanned: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)

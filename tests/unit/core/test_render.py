@@ -314,7 +314,10 @@ def test_a_plan_too_large_for_one_config_map_is_cut(monkeypatch: pytest.MonkeyPa
     maps = rendered.plan_config_maps(cluster(), reassignment(), whole, REPORT)
     assert len(maps) > 10
     names = [m["metadata"]["name"] for m in maps]
-    assert names == [f"demo-1-plan-{whole.hash}-{n}" for n in range(len(maps))]
+    assert all(name.startswith(f"demo-1-plan-{whole.hash}-") for name in names)
+    (plan_name,) = {(found := naming.plan_of(name)) and found[:2] for name in names}
+    assert plan_name == (names[0].removesuffix("-0"), whole.hash)
+    assert [name.rpartition("-")[2] for name in names] == [str(n) for n in range(len(maps))]
     assert rendered.read_plan(maps).target == large
     assert {m["metadata"]["ownerReferences"][0]["uid"] for m in maps} == {"uid-1"}
     with pytest.raises(ValueError, match="damaged"):

@@ -6,11 +6,24 @@ from typing import Any
 
 import pytest
 
+from broker_operator.api.reassignment import State
 from tests.unit.reconcile.test_control import ask, change, found, told
-from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, put, stored_plan
+from tests.unit.reconcile.test_leftovers import led_around
+from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, put, stored_plan, stray
 from tests.unit.reconcile.world import World, filled_world
 
 QUIET = ("quiet", 0)
+
+
+async def scaling_in() -> World:
+    """Return a world that drains broker 3, with a topic of which nothing moves, in mid-flight."""
+    world = await filled_world(4, reassignment=ONE_BY_ONE)
+    world.kafka.create_topic("quiet", {0: (0, 1)}, size=1000)
+    await world.settle()
+    world.kafka.complete_after = None
+    world.scale(3)
+    await world.until(lambda: bool(world.in_flight()))
+    return world
 
 
 async def scaling_out(**settings: Any) -> World:
@@ -109,6 +122,74 @@ async def test_an_undo_leaves_them_alone(*, ended: bool) -> None:
     world.kafka.complete_after = 1
     await world.settle()
     assert world.assignment() == before | {QUIET: (2, 3)}
+
+
+async def test_an_undo_leaves_alone_what_they_reordered_before_a_second_plan() -> None:
+    world = await scaling_in()
+    first = found(world, "demo-1").plan_hash
+    put(world, QUIET, (1, 0))
+    stray(world)
+    world.kafka.complete()
+    await world.until(lambda: found(world, "demo-1").plan_hash != first)
+    world.kafka.complete_after = 1
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    assert world.assignment()[QUIET] == (1, 0)
+
+
+async def test_an_evacuation_of_some_topics_takes_along_what_comes_of_these() -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE)
+    world.kafka.complete_after = None
+    ask(world, "mine", topics=["orders"], evacuate=[0])
+    await world.until(lambda: bool(world.in_flight()))
+    ends = stored_plan(world, "mine").ends["orders"]
+    theirs = next(("orders", n) for n in range(6) if n not in ends)
+    put(world, theirs, (0, world.assignment()[theirs][0]))
+    let_all_arrive(world)
+    await world.settle()
+    assert found(world, "mine").succeeded
+    assert not any(0 in row for (topic, _), row in world.assignment().items() if topic == "orders")
+
+
+async def test_an_approval_is_not_void_for_a_topic_that_was_not_asked_about() -> None:
+    world = await filled_world(4, reassignment={"approval": "Required"})
+    world.kafka.create_topic("quiet", {0: (3, 0)}, size=1000)
+    await world.settle()
+    world.scale(3)
+    await world.settle()
+    change(world, "demo-1", approvedPlan=found(world, "demo-1").plan_hash)
+    await world.until(lambda: world.load()[3] < 3)
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    ask(world, "mine", topics=["orders"], evacuate=[0])
+    await world.settle()
+    waiting = found(world, "mine")
+    assert waiting.state is State.AWAITING_APPROVAL
+    put(world, QUIET, (3, 1))
+    change(world, "mine", approvedPlan=waiting.plan_hash)
+    await world.settle()
+    assert found(world, "mine").plan_hash == waiting.plan_hash
+    assert found(world, "mine").succeeded
+
+
+# --- while a broker is lost, and a plan leads around it
+
+
+async def test_what_they_moved_stays_when_a_plan_is_led_around() -> None:
+    theirs = ("other", 0)
+    world = await led_around(lambda world: put(world, theirs, (2, 0)))
+    let_all_arrive(world)
+    await world.until(lambda: not world.load()[4])
+    assert world.assignment()[theirs] == (2, 0)
+
+
+async def test_what_they_put_onto_a_broker_that_leaves_is_planned_for_then_too() -> None:
+    world = await led_around()
+    put(world, ("other", 0), (0, 4))
+    let_all_arrive(world)
+    await world.until(lambda: not world.load()[4])
+    await world.until(lambda: world.removed == [4])
 
 
 # --- a request that is half done when the spec takes a broker away

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from broker_operator.api.reassignment import Cause, State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.unit.reconcile.test_absence import lose, wait_for
 from tests.unit.reconcile.test_control import ask, change, found
-from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, Rows, half_way, stray
+from tests.unit.reconcile.test_planned_anew import (
+    ONE_BY_ONE,
+    Rows,
+    half_way,
+    put,
+    stored_plan,
+    stray,
+)
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-async def led_around() -> World:
+    from tests.fakes.kube import Call
+
+
+async def led_around(meanwhile: Callable[[World], None] = lambda _: None) -> World:
     """Return a drain of broker 4 that goes on by a plan without broker 1, which is lost."""
     world = World(5, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
     await world.settle()
@@ -23,6 +37,7 @@ async def led_around() -> World:
     world.scale(4)
     await world.until(lambda: bool(world.in_flight()))
     assert world.kafka.broker_configs[1]
+    meanwhile(world)
     lose(world, 1)
     await wait_for(world, DESIRED_SECONDS - 10)
     await world.until(lambda: "LedAround" in world.recorder.reasons())
@@ -135,7 +150,135 @@ async def test_only_the_plan_that_is_recorded_keeps_its_config_maps() -> None:
     await world.until(lambda: found(world, "demo-1").plan_hash != first)
     new = found(world, "demo-1").config_maps
     assert set(old).isdisjoint(new)
-    plans = [body["metadata"]["name"] for body in world.kube.all("ConfigMap")]
-    assert {name for name in plans if "-plan-" in name} == set(new)
+    assert set(plans(world)) == set(new)
     await world.settle()
     assert found(world, "demo-1").succeeded
+
+
+class Died(BaseException):
+    """The process has ended at a call."""
+
+
+async def dies_at(world: World, here: Callable[[Call], bool]) -> None:
+    """Let the operator die right before a call, and another one take its place."""
+
+    def die(call: Call) -> None:
+        if here(call):
+            raise Died
+
+    world.kube.before = die
+    with pytest.raises(Died):
+        await world.settle()
+    world.kube.before = lambda _: None
+    world.restart_operator()
+
+
+def wipe(world: World, name: str) -> None:
+    world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body.pop("status"))
+
+
+async def test_a_plan_that_is_not_all_there_is_no_way_back() -> None:
+    """Killed before the third part of a second plan, which tells where everything was at first."""
+    world, before, first = await half_way()
+    stray(world)
+    parts: list[str] = []
+
+    def third(call: Call) -> bool:
+        if call.verb == "apply" and call.kind == "ConfigMap" and "-plan-" in call.name:
+            parts.append(call.name)
+        return len(parts) == 3
+
+    await dies_at(world, third)
+    assert found(world, "demo-1").plan_hash == first
+    wipe(world, "demo-1")
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    now = world.assignment()
+    assert {tp: now[tp] for tp in before} == before
+
+
+async def test_what_had_not_begun_takes_nothing_back_that_others_have_moved() -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    ask(world, "mine", topics=["orders"], evacuate=[0])
+    await world.settle()
+    assert found(world, "mine").state is State.AWAITING_APPROVAL
+    now = world.assignment()
+    theirs = next(tp for tp in now if tp[0] == "orders" and 0 in now[tp])
+    planned = stored_plan(world, "mine").target[theirs[0]][theirs[1]]
+    other = min({1, 2, 3} - {*now[theirs], *planned})
+    wanted = tuple(other if b == 0 else b for b in now[theirs])
+    put(world, theirs, wanted)
+    wipe(world, "mine")
+    change(world, "mine", undo=True)
+    await world.settle()
+    assert found(world, "mine").state is State.UNDONE
+    assert world.assignment() == now | {theirs: wanted}
+
+
+async def test_a_copy_of_a_plan_is_no_plan() -> None:
+    world, _, _ = await half_way()
+    name = found(world, "demo-1").config_maps[0]
+    body = world.kube.find("ConfigMap", NAMESPACE, name)
+    assert body is not None
+    kept = {key: body["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
+    world.kube.put(body | {"metadata": kept | {"name": f"{name}-backup"}})
+    wipe(world, "demo-1")
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_withdrawing_a_request_takes_no_throttle_off_another_move() -> None:
+    """The request died between its ConfigMaps and its record, and the other has the same lists."""
+    world = World(4, reassignment={"throttle": "50Mi"})
+    await world.settle()
+    world.kafka.create_topic("orders", {0: (3, 1)}, size=1000)
+    world.kafka.create_topic("pay", {0: (1, 2), 1: (2, 0), 2: (0, 1)}, size=1000)
+    await world.settle()
+    ask(world, "mine", evacuate=[3])
+    await dies_at(world, lambda call: is_record(call) and bool(plans(world)))
+    world.scale(3)
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    await world.kube.delete("Reassignment", NAMESPACE, "mine", found(world, "mine").uid)
+    for _ in range(8):
+        await world.one_pass()
+        assert world.throttled()
+
+
+def is_record(call: Call) -> bool:
+    return call.verb == "apply_status" and call.kind == "Reassignment"
+
+
+def plans(world: World) -> list[str]:
+    """Names of the ConfigMaps that hold plans."""
+    names = [body["metadata"]["name"] for body in world.kube.all("ConfigMap")]
+    return [name for name in names if "-plan-" in name]
+
+
+async def test_what_has_no_plan_yet_is_looked_for_once() -> None:
+    world = await filled_world(4)
+    world.kafka.create_topic("off", {0: (0, 1)}, size=10)
+    await world.settle()
+    world.kafka.topics["off"][0].leader, world.kafka.topics["off"][0].isr = None, []
+    ask(world, "mine", evacuate=[0])
+    for _ in range(5):
+        await world.one_pass()
+    world.kube.calls.clear()
+    for _ in range(10):
+        await world.one_pass()
+    lists = [call for call in world.kube.calls if (call.verb, call.kind) == ("list", "ConfigMap")]
+    assert len(lists) == len(world.results[-10:]), "its own children, in each pass"
+
+
+@pytest.mark.parametrize("length", [220, 221, 253])
+async def test_names_may_be_as_long_as_they_can_be(length: int) -> None:
+    world = await filled_world(4)
+
+    def check(call: Call) -> None:
+        assert len(call.name) <= 253, call
+
+    world.kube.before = check
+    ask(world, "a" * length, evacuate=[3])
+    await world.settle()
+    assert found(world, "a" * length).succeeded

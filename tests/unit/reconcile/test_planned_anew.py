@@ -202,7 +202,8 @@ async def test_the_throttle_of_a_later_plan_is_found_when_the_status_is_wiped() 
     assert "ForeignThrottle" not in world.recorder.reasons()
 
 
-async def test_a_plan_around_a_lost_broker_is_approved_as_it_is_once_it_waits() -> None:
+@pytest.mark.parametrize("what", ["deleted", "reordered"])
+async def test_a_plan_around_a_lost_broker_is_approved_as_it_is_once_it_waits(what: str) -> None:
     """While that broker is away no other plan can be made, so it must not be void."""
     pairs = {n: (n % 4, (n + 1 + n // 4) % 4) for n in range(12)}
     world = World(4, reassignment=ONE_BY_ONE | {"approval": "Required"})
@@ -222,7 +223,10 @@ async def test_a_plan_around_a_lost_broker_is_approved_as_it_is_once_it_waits() 
     assert around.plan_avoids == {lost}
     assert around.state is State.AWAITING_APPROVAL
     assert any(3 in world.assignment()["zoo", n] for n in (0, 1))
-    world.kafka.delete_topic("zoo")
+    if what == "deleted":
+        world.kafka.delete_topic("zoo")
+    else:
+        put(world, ("zoo", 0), world.assignment()["zoo", 0][::-1])
     change(world, "demo-1", approvedPlan=around.plan_hash)
     await world.until(lambda: not world.load()[3])
     assert found(world, "demo-1").plan_hash == around.plan_hash

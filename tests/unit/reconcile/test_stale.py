@@ -13,7 +13,7 @@ from broker_operator.ports import TransientError
 from broker_operator.reconcile.scope import Memory
 from tests.fakes.intercept import Asked, intercepted
 from tests.unit.reconcile.test_control import change, found
-from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, half_way, stray
+from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, half_way, put, stray
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ def stores_a_plan(asked: Asked) -> bool:
     )
 
 
+def deletes_a_plan(asked: Asked) -> bool:
+    return asked.method == "delete" and asked.args[0] == "ConfigMap"
+
+
 async def test_it_does_not_spoil_the_plan_by_which_another_one_moves() -> None:
     world, before, first = await half_way()
     stray(world)
@@ -215,3 +219,30 @@ async def test_it_does_not_void_an_approval() -> None:
     last = world.reassignments()[-1]
     assert last.succeeded
     assert last.plan_hash == approved
+
+
+async def test_it_does_not_delete_the_plan_by_which_another_one_moves() -> None:
+    """It was about to delete the first plan. By now that is the plan again, and carried out."""
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"approval": "Required"})
+    before = world.assignment()
+    world.scale(3)
+    await world.settle()
+    first = found(world, "demo-1").plan_hash
+    theirs = next(tp for tp in before if 3 in before[tp])
+    put(world, theirs, before[theirs][::-1])
+    async with suspended(world, deletes_a_plan):
+        assert found(world, "demo-1").plan_hash != first
+        put(world, theirs, before[theirs])
+        await world.settle()
+        assert found(world, "demo-1").plan_hash == first
+        change(world, "demo-1", approvedPlan=first)
+        await world.until(lambda: world.load()[3] <= 4)
+        world.kafka.complete_after = None
+        await world.until(lambda: bool(world.in_flight()))
+    for name in found(world, "demo-1").config_maps:
+        assert world.kube.find("ConfigMap", NAMESPACE, name) is not None
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert world.assignment() == before

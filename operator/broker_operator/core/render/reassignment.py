@@ -86,13 +86,15 @@ def plan_config_maps(
     ]
     if plan.first is not None:
         parts += ((FIRST, chunk) for chunk in _chunks(to_json(plan.first)))
-    named = plan.hash
+    version = str(reassignment.body["metadata"].get("resourceVersion", ""))
     return [
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": naming.plan_config_map(reassignment.name, named, index),
+                "name": naming.plan_config_map(
+                    reassignment.name, reassignment.uid, version, plan.hash, index
+                ),
                 "namespace": cluster.namespace,
                 "labels": _labels(cluster),
                 "ownerReferences": [

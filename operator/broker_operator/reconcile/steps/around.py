@@ -37,7 +37,7 @@ async def lead_around(scope: Scope, active: Reassignment) -> Outcome | None:
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
         return None
     now, known = ensemble.assignment, plan if isinstance(plan, StoredPlan) else StoredPlan({}, {})
-    former = _since(known.target, now) if active.topics else known.target
+    former = _since(known.ends, now) if active.topics else known.ends
     # What is being deleted stays: the controller would drop every batch with it.
     former = {**former, **{t: its for t, its in now.items() if t not in kafka.leadership}}
     if not stuck_around(now, former, scope.diagnosis.desired - lost - emptied, emptied):

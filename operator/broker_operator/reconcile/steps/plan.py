@@ -12,7 +12,7 @@ from broker_operator.core.fit import misfit, receivers
 from broker_operator.core.lifecycle import balanced_over, held_back
 from broker_operator.core.model import Ensemble, KafkaView, Unknown
 from broker_operator.core.planner import Plan, PlanRefusedError, PlanRequest, make_plan
-from broker_operator.core.requests import plan_request
+from broker_operator.core.requests import matching, plan_request
 from broker_operator.core.text import name_some
 from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Done, Outcome
@@ -128,15 +128,15 @@ def _find_unfit(scope: Scope, active: Reassignment) -> str:
         return f"broker {name_some(sorted(leaving))} shall leave"
     if active.requested and active.started and (new := _strangers(plan, ensemble) & desired):
         return f"broker {name_some(sorted(new))} holds replicas now, and the plan does not know it"
-    emptied = active.evacuate.union((active.replace or ())[:1])
-    holders = desired if active.topics else desired - emptied
+    holders = desired - active.evacuate.union((active.replace or ())[:1])
+    topics = matching(active.topics, ensemble.topics) if active.topics else None
     if active.cause is Cause.UNDO:
         holders |= active.plan_brokers
     # While the brokers are away that a plan leads around no other one can be made: there is nothing
-    # left to lead around. Except without a broker that never came.
+    # left to lead around. So it is kept, except if it merely does without one that never came.
     lost = active.plan_avoids & scope.diagnosis.missing
-    only = bool(active.started and lost) and not _needs_none_missing(scope, active)
-    return misfit(plan, ensemble, holders, started=active.plan_begun, only=only)
+    kept = bool(active.started and lost) and not _needs_none_missing(scope, active)
+    return misfit(plan, ensemble, holders, started=active.plan_begun or kept, topics=topics)
 
 
 def _strangers(plan: StoredPlan, ensemble: Ensemble) -> frozenset[BrokerId]:

@@ -28,7 +28,10 @@ async def admit(scope: Scope) -> Outcome:
     for request in facts.reassignments:
         untouched = request.deleting and not request.started and request.throttle is None
         if untouched and SWEEP_FINALIZER in request.finalizers:
-            if recovered := await throttle.recover(scope, request):
+            # What it has set is there still if its status was wiped. While another one moves, whose
+            # lists may be the same, it is that one's.
+            others = any(r.throttle and not r.throttle.swept for r in facts.reassignments)
+            if not others and (recovered := await throttle.recover(scope, request)):
                 return recovered
             # It has set nothing that must be swept, so its user need not wait for its turn.
             rest = [f for f in request.finalizers if f != SWEEP_FINALIZER]

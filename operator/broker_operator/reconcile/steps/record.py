@@ -51,8 +51,8 @@ async def store(
 ) -> Outcome:
     """Write the plan down: ConfigMaps first, so that a recorded hash always has its plan.
 
-    Those of the plan that was recorded before go last: whoever dies earlier has lost nothing. Of a
-    plan that was never recorded they stay until the Reassignment goes.
+    Those of the plan that was recorded before go last: whoever dies earlier has lost nothing, and
+    leaves ConfigMaps that go with the Reassignment.
 
     One that comes after others of the same Reassignment keeps where everything was before the
     first; if the last one, which alone tells, is lost, that is where everything is now.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from broker_operator.api.quantity import format_bytes
 from broker_operator.api.reassignment import ThrottleRecord, decode_reassignment
 from broker_operator.api.spec import AdaptiveThrottle
+from broker_operator.core import naming
 from broker_operator.core.catch_up import (
     LEAST_SECONDS,
     Flow,
@@ -185,8 +186,12 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     """
     if active.plan_hash or active.throttle is not None:
         return None
+    state = (active.uid, str(active.body["metadata"].get("resourceVersion")))
+    if scope.memory.unplanned == state:
+        return None  # all plans of a cluster are much to read, and this one may wait for long
     plans = await stored_plans(scope, active)
     if not plans:
+        scope.memory.unplanned = state
         return None
     registered = scope.diagnosis.registered or frozenset[int]()
     topics = {topic: None for plan in plans for topic in plan.origin}
@@ -208,21 +213,25 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
 async def stored_plans(scope: Scope, active: Reassignment) -> list[StoredPlan]:
     """Return the plans that are stored for a reassignment, the latest last, whatever it records.
 
-    Under its name there may also lie those of a former one, which go with that.
+    Under its name there may also lie those of a former one, which go with that. Whoever died while
+    storing one has left it incomplete: it is not what its name says.
     """
     cluster = scope.facts.cluster
     found = await scope.kube.list("ConfigMap", cluster.namespace, plan_labels(cluster))
-    parts: dict[str, dict[int, KubeObject]] = {}
+    parts: dict[tuple[str, str], dict[int, KubeObject]] = {}
     for part in found:
         metadata = part["metadata"]
-        if active.uid in {owner["uid"] for owner in metadata.get("ownerReferences") or ()}:
-            plan, _, number = metadata["name"].rpartition("-")
-            parts.setdefault(plan, {})[int(number)] = part
+        named = naming.plan_of(metadata["name"])
+        owners = {owner["uid"] for owner in metadata.get("ownerReferences") or ()}
+        if named is not None and active.uid in owners:
+            parts.setdefault(named[:2], {})[named[2]] = part
     plans = []
-    for its in parts.values():
+    for (_, plan_hash), its in parts.items():
         whole = [its[number] for number in sorted(its)]
         with suppress(ValueError):
-            plans.append((whole[0]["metadata"].get("creationTimestamp", ""), read_plan(whole)))
+            plan = read_plan(whole)
+            if plan.hash == plan_hash:
+                plans.append((whole[0]["metadata"].get("creationTimestamp", ""), plan))
     return [plan for _, plan in sorted(plans, key=itemgetter(0))]
 
 

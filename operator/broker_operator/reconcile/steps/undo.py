@@ -43,7 +43,7 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
         # Its status was wiped, and by what is stored it may have moved all the same.
         if recovered := await throttle.recover(scope, old):
             return recovered
-        former = stored[-1]
+        former = _landed(stored[-1], ensemble)
     if scope.diagnosis.ours:
         return await land(scope, old, kafka, back=True)
     if throttle.pending(scope, old):
@@ -71,6 +71,20 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
     created = await record.create(scope, Cause.UNDO, undoes=old.name)
     await record.store(scope, created, *found)
     return await record.end(scope, old, State.UNDONE, f"taken back by {created.name}{kept}")
+
+
+def _landed(plan: StoredPlan, ensemble: Ensemble) -> StoredPlan:
+    """Leave out what does not lie where a plan leads: nothing tells that the plan had begun."""
+    origin: dict[str, dict[int, Replicas]] = {}
+    target: dict[str, dict[int, Replicas]] = {}
+    for topic, its in plan.starts.items():
+        for number, replicas in its.items():
+            end = plan.target.get(topic, {}).get(number, ())
+            state = ensemble.topics.get(topic, {}).get(number)
+            if state is not None and set(state.target) == set(end):
+                origin.setdefault(topic, {})[number] = replicas
+                target.setdefault(topic, {})[number] = end
+    return StoredPlan(origin, target)
 
 
 def _kept(ensemble: Ensemble, former: StoredPlan) -> str:
