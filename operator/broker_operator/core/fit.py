@@ -35,7 +35,7 @@ def misfit(
         started: Whether any of its moves may have begun.
         topics: Those that the plan is about; None: all.
     """
-    checks = [_strays(plan, ensemble, brokers, topics), _other_factors(plan, ensemble)]
+    checks = [_strays(plan, ensemble, brokers, topics), _other_factors(plan, ensemble, topics)]
     if not started:
         checks += [_gone(plan, ensemble), _moved(plan, ensemble)]
     return next(filter(None, checks), "")
@@ -91,7 +91,7 @@ def _strays(
     Those are new since, or what the plan leaves alone, and not as it left them.
     """
     new, moved = [], []
-    for tp, state in sorted(ensemble.partitions()):
+    for tp, state in ensemble.partitions():
         if brokers.issuperset(state.target) or (topics is not None and tp.topic not in topics):
             continue
         planned = plan.target.get(tp.topic, {}).get(tp.partition)
@@ -100,18 +100,20 @@ def _strays(
         elif plan.ends.get(tp.topic, {}).get(tp.partition) is None:
             moved += [tp] if set(state.target) != set(planned) else []
     if new:
-        return f"{_partitions(new)} new since, on brokers that shall hold none"
+        return f"{_partitions(sorted(new))} new since, on brokers that shall hold none"
     if moved:
-        return f"{_partitions(moved)} moved by others, to brokers that shall hold none"
+        return f"{_partitions(sorted(moved))} moved by others, to brokers that shall hold none"
     return ""
 
 
-def _other_factors(plan: StoredPlan, ensemble: Ensemble) -> str:
+def _other_factors(plan: StoredPlan, ensemble: Ensemble, topics: frozenset[str] | None) -> str:
     """Find partitions whose replication factor is neither the plan's nor the one that it found."""
     changed = []
     for tp, state in ensemble.partitions():
         planned = plan.target.get(tp.topic, {}).get(tp.partition)
         if planned is None or len(planned) == len(state.target):
+            continue
+        if topics is not None and tp.topic not in topics:
             continue
         if len(plan.origin.get(tp.topic, {}).get(tp.partition, ())) != len(state.target):
             changed.append(tp)

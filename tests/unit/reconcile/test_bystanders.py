@@ -167,6 +167,7 @@ async def test_an_approval_is_not_void_for_a_topic_that_was_not_asked_about() ->
     waiting = found(world, "mine")
     assert waiting.state is State.AWAITING_APPROVAL
     put(world, QUIET, (3, 1))
+    put(world, ("payments", 0), (0, 1, 2))
     change(world, "mine", approvedPlan=waiting.plan_hash)
     await world.settle()
     assert found(world, "mine").plan_hash == waiting.plan_hash

@@ -177,6 +177,24 @@ def wipe(world: World, name: str) -> None:
     world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body.pop("status"))
 
 
+async def test_a_deletion_waits_for_zookeeper_if_a_record_was_wiped() -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
+    world.kafka.complete_after = None
+    ask(world, "mine", evacuate=[3])
+    await world.until(lambda: bool(world.in_flight()))
+    wipe(world, "mine")
+    world.kafka.ensemble_down = True
+    await world.kube.delete("Reassignment", NAMESPACE, "mine", found(world, "mine").uid)
+    for _ in range(5):
+        await world.one_pass()
+    assert found(world, "mine").deleting
+    world.kafka.ensemble_down = False
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert not world.throttled()
+
+
 async def test_a_plan_that_is_not_all_there_is_no_way_back() -> None:
     """Killed before the third part of a second plan, which tells where everything was at first."""
     world, before, first = await half_way()

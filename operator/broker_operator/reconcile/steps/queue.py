@@ -12,6 +12,7 @@ from broker_operator.reconcile.outcome import DONE, Outcome, Wait
 from broker_operator.reconcile.steps import record, throttle
 
 if TYPE_CHECKING:
+    from broker_operator.api.reassignment import Reassignment
     from broker_operator.reconcile.scope import Scope
 
 CAUSE_RESERVED = "spec.cause is the operator's to set; create the Reassignment without it"
@@ -28,16 +29,9 @@ async def admit(scope: Scope) -> Outcome:
     for request in facts.reassignments:
         untouched = request.deleting and not request.started and request.throttle is None
         if untouched and SWEEP_FINALIZER in request.finalizers:
-            # What it has set is there still if its status was wiped. While another one moves, whose
-            # lists may be the same, it is that one's.
-            others = any(r.throttle and not r.throttle.swept for r in facts.reassignments)
-            if not others and (recovered := await throttle.recover(scope, request)):
-                return recovered
-            # It has set nothing that must be swept, so its user need not wait for its turn.
-            rest = [f for f in request.finalizers if f != SWEEP_FINALIZER]
-            scope.touched.add(request.uid)
-            await scope.kube.set_finalizers(dict(request.body), rest)
-            return Wait("Withdrawn", f"Reassignment {request.name} is withdrawn")
+            withdrawn = await _withdraw(scope, request)
+            if withdrawn is not None:
+                return withdrawn
     waiting = [r for r in facts.queue if r.requested and not r.started and not r.deleting]
     for request in waiting:
         if not request.owner:
@@ -50,3 +44,20 @@ async def admit(scope: Scope) -> Outcome:
         if refusal := objection(request, facts.ensemble, scope.diagnosis.desired):
             return await record.end(scope, request, State.REFUSED, refusal, warning=True)
     return DONE
+
+
+async def _withdraw(scope: Scope, request: Reassignment) -> Outcome | None:
+    """Let a deleted request go that has set nothing, whosever turn it is; None if it has to wait.
+
+    What it has set is there still if its status was wiped. While another one moves, whose lists may
+    be the same, it is that one's.
+    """
+    if await throttle.lost(scope, request):
+        return None
+    others = any(r.throttle and not r.throttle.swept for r in scope.facts.reassignments)
+    if not others and (recovered := await throttle.recover(scope, request)):
+        return recovered
+    rest = [f for f in request.finalizers if f != SWEEP_FINALIZER]
+    scope.touched.add(request.uid)
+    await scope.kube.set_finalizers(dict(request.body), rest)
+    return Wait("Withdrawn", f"Reassignment {request.name} is withdrawn")

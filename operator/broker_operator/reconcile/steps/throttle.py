@@ -210,6 +210,15 @@ async def recover(scope: Scope, active: Reassignment) -> Outcome | None:
     return Wait("RecordedThrottle", f"the throttle that {active.name} has set is recorded again")
 
 
+async def lost(scope: Scope, old: Reassignment) -> bool:
+    """Whether a throttle may be set that no status tells of, and nobody knows whom to ask for it.
+
+    That is so if the status was wiped, and until ZooKeeper says which brokers are up.
+    """
+    untold = not old.plan_hash and old.throttle is None
+    return untold and scope.diagnosis.registered is None and bool(await stored_plans(scope, old))
+
+
 async def stored_plans(scope: Scope, active: Reassignment) -> list[StoredPlan]:
     """Return the plans that are stored for a reassignment, the latest last, whatever it records.
 

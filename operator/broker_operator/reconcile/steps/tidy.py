@@ -33,6 +33,8 @@ async def history(scope: Scope) -> Outcome:
             if not (old.deleting or old in beyond) or _awaited(scope, old):
                 continue
             await scope.tell("ThrottleLeft", throttle.left_behind(old.throttle), warning=True)
+        if await throttle.lost(scope, old):
+            continue
         rest = [f for f in old.finalizers if f != SWEEP_FINALIZER]
         await scope.kube.set_finalizers(dict(old.body), rest)
     for old in beyond:
