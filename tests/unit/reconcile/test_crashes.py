@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from broker_operator.core import naming
 from tests.unit.reconcile.mortal import Fate, Killed, bind
 from tests.unit.reconcile.world import PASS_LIMIT, World, filled_world
+
+if TYPE_CHECKING:
+    from broker_operator.core.model import KubeObject
 
 PHASES = {"out": (3, 4), "in": (4, 3)}
 
@@ -57,9 +61,15 @@ def outcome(world: World) -> dict[str, Any]:
             (r.name, str(r.cause), r.finished, r.succeeded, r.plan_hash, r.throttle, r.finalizers)
             for r in world.reassignments()
         ],
-        "maps": [(b["metadata"]["name"], b.get("binaryData")) for b in world.kube.all("ConfigMap")],
+        "maps": {(name_of(b), str(b.get("binaryData"))) for b in world.kube.all("ConfigMap")},
         "status": {k: v for k, v in world.status.items() if k in ("balancedBrokers", "clusterId")},
     }
+
+
+def name_of(config_map: KubeObject) -> str:
+    """Return its name but for what tells two of the same plan apart, made at different times."""
+    found = naming.plan_of(config_map["metadata"]["name"])
+    return f"{found[1]}-{found[2]}" if found else str(config_map["metadata"]["name"])
 
 
 def plans(world: World) -> list[tuple[int, int]]:
