@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 CLUSTER = "chaos"
 NAMESPACE = "broker-operator-chaos"
 NAME = "chaos"
+PRINT_STACKS = (
+    'for p in /proc/[0-9]*; do read -r name <$p/comm; [ "$name" = java ] && '
+    "kill -QUIT ${p#/proc/}; done"
+)
+"""Shell: have the JVM print the stacks of its threads where it prints all else."""
 TOPICS, PARTITIONS, MEGABYTES = 2, 12, 6
 RATE, TRANSACTIONAL_RATE, RECORD_BYTES = 150, 50, 200
 MOVE_SECONDS = 8.0
@@ -143,7 +149,8 @@ class World:
     def keep(self, name: str) -> Path:
         """Copy the brokers' logs, for `kafka-dump-log`, to where they outlive the cluster.
 
-        What changes or goes meanwhile is copied as it is then, or not at all.
+        What changes or goes meanwhile is copied as it is then, or not at all. Besides, what the
+        brokers have printed, with the stacks of their threads.
         """
         volumes, kept = self.cluster.layout.volumes, cache_root() / "chaos" / name
         shutil.rmtree(kept, ignore_errors=True)
@@ -154,6 +161,15 @@ class World:
                 with suppress(OSError):
                     copy.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(Path(folder) / file, copy / file)
+        label = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=broker"
+        for item in self.env.get("pods", "-n", NAMESPACE, "-l", label)["items"]:
+            pod = item["metadata"]["name"]
+            self.env.kubectl(
+                "exec", "-n", NAMESPACE, pod, "--", "sh", "-c", PRINT_STACKS, check=False
+            )
+            time.sleep(1.0)  # until the stacks are printed
+            printed = self.env.kubectl("logs", "-n", NAMESPACE, pod, check=False)
+            (kept / f"{pod}.txt").write_text(printed.stdout)
         former = sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)
         for stale in former[:-KEPT_ROUNDS]:
             shutil.rmtree(stale, ignore_errors=True)
