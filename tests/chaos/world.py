@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,12 +161,12 @@ class World:
                     copy.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(Path(folder) / file, copy / file)
         label = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=broker"
-        for item in self.env.get("pods", "-n", NAMESPACE, "-l", label)["items"]:
-            pod = item["metadata"]["name"]
-            self.env.kubectl(
-                "exec", "-n", NAMESPACE, pod, "--", "sh", "-c", PRINT_STACKS, check=False
-            )
-            time.sleep(1.0)  # until the stacks are printed
+        pods = self.env.get("pods", "-n", NAMESPACE, "-l", label)["items"]
+        names = [pod["metadata"]["name"] for pod in pods]
+        shell = ("--", "sh", "-c", PRINT_STACKS)
+        for pod in names:
+            self.env.kubectl("exec", "-n", NAMESPACE, pod, *shell, check=False)
+        for pod in names:
             printed = self.env.kubectl("logs", "-n", NAMESPACE, pod, check=False)
             (kept / f"{pod}.txt").write_text(printed.stdout)
         former = sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)
