@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
@@ -65,7 +65,9 @@ class Runner:
             self.say(told(result))
             if result.problems:
                 kept = self.world.keep(f"seed-{self.seed}-round-{plan.number}")
-                self.say(f"  what the brokers hold is in {kept}")
+                with suppress(*TROUBLES):  # the API server may be one of them
+                    self.world.keep_output(kept)
+                self.say(f"  what the brokers hold, and have printed, is in {kept}")
             self._made = not result.problems
             if sum(bool(result.problems) for result in results) >= MOST_FAILURES:
                 break

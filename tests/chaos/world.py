@@ -148,8 +148,7 @@ class World:
     def keep(self, name: str) -> Path:
         """Copy the brokers' logs, for `kafka-dump-log`, to where they outlive the cluster.
 
-        What changes or goes meanwhile is copied as it is then, or not at all. Besides, what the
-        brokers have printed, with the stacks of their threads.
+        What changes or goes meanwhile is copied as it is then, or not at all.
         """
         volumes, kept = self.cluster.layout.volumes, cache_root() / "chaos" / name
         shutil.rmtree(kept, ignore_errors=True)
@@ -160,6 +159,13 @@ class World:
                 with suppress(OSError):
                     copy.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(Path(folder) / file, copy / file)
+        former = sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)
+        for stale in former[:-KEPT_ROUNDS]:
+            shutil.rmtree(stale, ignore_errors=True)
+        return kept
+
+    def keep_output(self, kept: Path) -> None:
+        """Put there what the brokers have printed, with the stacks of their threads."""
         label = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=broker"
         pods = self.env.get("pods", "-n", NAMESPACE, "-l", label)["items"]
         names = [pod["metadata"]["name"] for pod in pods]
@@ -169,10 +175,6 @@ class World:
         for pod in names:
             printed = self.env.kubectl("logs", "-n", NAMESPACE, pod, check=False)
             (kept / f"{pod}.txt").write_text(printed.stdout)
-        former = sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)
-        for stale in former[:-KEPT_ROUNDS]:
-            shutil.rmtree(stale, ignore_errors=True)
-        return kept
 
     # --- what people do
 

@@ -40,6 +40,9 @@ class Keeper:
     def __init__(self) -> None:
         self.kept: list[str] = []
 
+    def keep_output(self, kept: str) -> None:
+        assert kept
+
     def keep(self, name: str) -> str:
         self.kept.append(name)
         return name
