@@ -15,24 +15,13 @@ from tests.unit.reconcile.world import World, filled_world
 QUIET = ("quiet", 0)
 
 
-async def scaling_in() -> World:
-    """Return a world that drains broker 3, with a topic of which nothing moves, in mid-flight."""
-    world = await filled_world(4, reassignment=ONE_BY_ONE)
+async def scaling(before: int, after: int) -> World:
+    """Return a world that scales, in mid-flight, with a topic of which nothing moves."""
+    world = await filled_world(before, reassignment=ONE_BY_ONE)
     world.kafka.create_topic("quiet", {0: (0, 1)}, size=1000)
     await world.settle()
     world.kafka.complete_after = None
-    world.scale(3)
-    await world.until(lambda: bool(world.in_flight()))
-    return world
-
-
-async def scaling_out(**settings: Any) -> World:
-    """Return a world that scales out, with a topic of which nothing moves, and moves in flight."""
-    world = await filled_world(3, reassignment=ONE_BY_ONE | settings)
-    world.kafka.create_topic("quiet", {0: (0, 1)}, size=1000)
-    await world.settle()
-    world.kafka.complete_after = None
-    world.scale(4)
+    world.scale(after)
     await world.until(lambda: bool(world.in_flight()))
     return world
 
@@ -45,7 +34,7 @@ def let_all_arrive(world: World) -> None:
 
 @pytest.mark.parametrize("replicas", [(1, 0), (2, 0)], ids=["reordered", "moved"])
 async def test_they_hold_nobody_up_and_stay_where_they_were_put(replicas: tuple[int, int]) -> None:
-    world = await scaling_out()
+    world = await scaling(3, 4)
     put(world, QUIET, replicas)
     let_all_arrive(world)
     await world.settle()
@@ -125,7 +114,7 @@ async def test_an_undo_leaves_them_alone(*, ended: bool) -> None:
 
 
 async def test_an_undo_leaves_alone_what_they_reordered_before_a_second_plan() -> None:
-    world = await scaling_in()
+    world = await scaling(4, 3)
     first = found(world, "demo-1").plan_hash
     put(world, QUIET, (1, 0))
     stray(world)

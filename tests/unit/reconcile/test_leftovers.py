@@ -17,6 +17,7 @@ from tests.unit.reconcile.test_planned_anew import (
     put,
     stored_plan,
     stray,
+    undone,
 )
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
@@ -209,11 +210,7 @@ async def test_a_plan_that_is_not_all_there_is_no_way_back() -> None:
     await dies_at(world, third)
     assert found(world, "demo-1").plan_hash == first
     wipe(world, "demo-1")
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    assert found(world, "demo-1").state is State.UNDONE
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before
+    await undone(world, before)
 
 
 async def test_what_had_not_begun_takes_nothing_back_that_others_have_moved() -> None:

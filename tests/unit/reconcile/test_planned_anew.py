@@ -53,6 +53,15 @@ def put(world: World, tp: tuple[str, int], replicas: Replicas) -> None:
     part.state, part.isr = PartitionState(replicas), list(replicas)
 
 
+async def undone(world: World, rows: Rows) -> None:
+    """Undo the first Reassignment, and see that these partitions are where that shall lead."""
+    change(world, "demo-1", undo=True)
+    await world.settle()
+    assert found(world, "demo-1").state is State.UNDONE
+    now = world.assignment()
+    assert {tp: now[tp] for tp in rows} == rows
+
+
 def stored_plan(world: World, name: str) -> StoredPlan:
     """Return the plan that a Reassignment has."""
     parts = [world.kube.find("ConfigMap", NAMESPACE, m) for m in found(world, name).config_maps]
@@ -70,11 +79,7 @@ async def test_an_undo_leads_to_where_everything_was_before_the_first_plan() -> 
     world.kafka.complete_after = None
     await world.until(lambda: found(world, "demo-1").plan_hash != first)
     world.kafka.complete_after = 1
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    assert found(world, "demo-1").state is State.UNDONE
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before
+    await undone(world, before)
 
 
 async def test_so_does_replicas_set_back() -> None:
@@ -95,10 +100,7 @@ async def test_after_two_plans_more_it_still_does() -> None:
     second = found(world, "demo-1").plan_hash
     world.kafka.create_topic("later", {0: (3, 1)}, size=10)
     await world.until(lambda: found(world, "demo-1").plan_hash != second)
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before
+    await undone(world, before)
 
 
 async def test_what_somebody_else_has_changed_meanwhile_stays_as_they_want_it() -> None:
@@ -107,10 +109,7 @@ async def test_what_somebody_else_has_changed_meanwhile_stays_as_they_want_it() 
     wanted = (*before[theirs], *({0, 1, 2} - set(before[theirs])))
     put(world, theirs, wanted)
     await world.until(lambda: found(world, "demo-1").plan_hash != first)
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before | {theirs: wanted}
+    await undone(world, before | {theirs: wanted})
 
 
 @pytest.mark.parametrize("part", [ORIGIN, TARGET])
@@ -180,10 +179,7 @@ async def test_a_plan_that_could_not_be_recorded_has_not_spoilt_the_one_before()
     assert [world.kube.find("ConfigMap", NAMESPACE, name) for name in maps] == kept
     world.kube.before = lambda _: None
     world.restart_operator()
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before
+    await undone(world, before)
 
 
 async def test_the_throttle_of_a_later_plan_is_found_when_the_status_is_wiped() -> None:

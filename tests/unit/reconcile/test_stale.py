@@ -7,13 +7,12 @@ import itertools
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.reassignment import State
 from broker_operator.core.model import TopicPartition
 from broker_operator.ports import TransientError
 from broker_operator.reconcile.scope import Memory
 from tests.fakes.intercept import Asked, intercepted
 from tests.unit.reconcile.test_control import change, found
-from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, half_way, put, stray
+from tests.unit.reconcile.test_planned_anew import ONE_BY_ONE, half_way, put, stray, undone
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
@@ -193,13 +192,9 @@ async def test_it_does_not_spoil_the_plan_by_which_another_one_moves() -> None:
     second = found(world, "demo-1").plan_hash
     await world.one_pass()
     assert found(world, "demo-1").plan_hash == second
-    change(world, "demo-1", undo=True)
     world.kafka.complete()
     world.kafka.complete_after = 1
-    await world.settle()
-    assert found(world, "demo-1").state is State.UNDONE
-    now = world.assignment()
-    assert {tp: now[tp] for tp in before} == before
+    await undone(world, before)
 
 
 async def test_it_does_not_void_an_approval() -> None:
@@ -243,6 +238,4 @@ async def test_it_does_not_delete_the_plan_by_which_another_one_moves() -> None:
         assert world.kube.find("ConfigMap", NAMESPACE, name) is not None
     world.kafka.complete()
     world.kafka.complete_after = 1
-    change(world, "demo-1", undo=True)
-    await world.settle()
-    assert world.assignment() == before
+    await undone(world, before)
