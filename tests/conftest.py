@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.failures import note_failure
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -20,9 +21,6 @@ settings.register_profile(
 )
 settings.load_profile("correctness")
 
-_REASON = 600
-"""Characters of a failure's reason."""
-
 SEED = int(os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**6))))
 """Of every choice that a test leaves to chance; $SEED repeats a run. Left to all test processes."""
 
@@ -33,14 +31,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Add each failure and why to the file $FAILURES, for who sees only the end of a long log."""
-    if not (path := os.environ.get("FAILURES")):
-        return
-    with Path(path).open("a", encoding="utf-8") as file:
-        for report in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
-            crash = getattr(report.longrepr, "reprcrash", None)
-            reason = crash.message if crash else str(report.longrepr)
-            file.write(f"{report.nodeid} ({report.when})\n    {reason[:_REASON]!r}\n")
+    """Note each failure and why, for who sees only the end of a long log."""
+    for report in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        reason = crash.message if crash else str(report.longrepr)
+        note_failure(f"{report.nodeid} ({report.when})", reason)
 
 
 @pytest.fixture

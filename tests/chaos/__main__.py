@@ -19,6 +19,7 @@ from tests.chaos.world import CLUSTER, World
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterError
 from tests.e2e.environment import embedded
+from tests.failures import note_failure
 
 REPOSITORY = Path(__file__).parents[2]
 KEPT = Path(__file__).with_name("rounds.json")
@@ -47,7 +48,9 @@ def main(seed: int | None, span: str, budget: float) -> None:
     failed = [result for result in run.rounds if result.problems]
     click.echo(f"{len(run.rounds)} rounds, {len(failed)} failed")
     for result in failed:
-        click.echo(f"make chaos SEED={seed} ROUNDS={result.number}..{result.number}")
+        again = f"make chaos SEED={seed} ROUNDS={result.number}..{result.number}"
+        click.echo(again)
+        note_failure(f"{again}  # {result.words}", " | ".join(result.problems))
     if len(run.rounds) >= ENOUGH and first == 1 and math.isinf(budget):
         run.save(KEPT)
         PAGE.write_text(page(run))

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import ResourceType
 
 from broker_operator.core.model import (
@@ -18,6 +17,7 @@ from broker_operator.core.model import (
     LEADER_REPLICAS,
 )
 from tests.cluster.jars import kafka_libs
+from tests.kafka.cluster import KafkaCluster
 from tests.kafka.processes import wait_until
 from tests.kafka.view import View
 from tests.unit.cli.runs import assignment, entry, run, write
@@ -25,8 +25,6 @@ from tests.unit.cli.runs import assignment, entry, run, write
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.kafka.cluster import KafkaCluster
 
 BROKERS = (0, 1, 2, 3)
 NOWHERE = "127.0.0.1:1"
@@ -65,21 +63,18 @@ class Theirs:
         return done.stdout
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_of_other_tests(kafka_cluster: KafkaCluster) -> None:
-    """Plans here are of whole clusters: what other files leave would outweigh one topic.
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Four brokers of this file's own: plans here are of whole clusters.
 
-    Kafka's own stay: a broker that has yet to drop one would refuse it, made anew, for good.
+    Kafka's own topics, which other files have made, could not leave a broker that is to be removed.
     """
-
-    def gone() -> bool:
-        left = [name for name in kafka_cluster.topics() if not name.startswith("__")]
-        if left:
-            with suppress(KafkaException):  # some are being deleted already
-                kafka_cluster.delete_topics(left)
-        return not left
-
-    wait_until(gone, "the topics of other tests are gone")
+    cluster = KafkaCluster(tmp_path_factory.mktemp("cli"), brokers=4, racks=("a", "b"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture
@@ -207,6 +202,7 @@ def test_a_plan_for_partitions_that_are_half_way(
     hold(kafka_cluster, skewed, "1")
     theirs.execute(first / "plan.json")
     shown = run("plan", *source, "--out", second, "--exclude", "3", "--remove", "0", *pins)
+    assert shown.exit_code == 0, shown.stderr
     assert "half-way through a move now" in shown.stdout
     report = json.loads((second / "report.json").read_text())
     assert report["half_way"]

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 LEAST, MOST = 128 * 1024, 1024**2
 """Bytes per second: at the most a move of six partitions takes two minutes."""
 SIZE = 20_000_000
-STANDSTILL, BREATH = 1.2, 2.5
-"""A follower that stands still for so long, and then runs for so long, stays in sync; and every
-record that its leader gets meanwhile waits for it."""
+STANDSTILL, BREATH = 2.0, 1.5
+"""A follower that stands still for so long, and then runs for so long, stays in sync, even if it
+needs two breaths; and every record that its leader gets meanwhile waits for it. That is a tenth of
+a second of the mean: what clients had before, on a machine that is busy, may be half of it."""
 
 
 class LoopbackMeters:
@@ -146,7 +147,8 @@ async def test_the_rate_is_halved_when_clients_wait(
 
         holding = asyncio.create_task(hold_up())
         try:
-            await world.until(partial(lowered, world), "it is lowered")
+            before = world.memory.watch.level
+            await world.until(partial(lowered, world), f"it is lowered; clients had {before}")
         finally:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
