@@ -20,6 +20,7 @@ log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %c %m%n
 ZOOKEEPER = """\
 forceSync=no
 tickTime=500
+maxSessionTimeout=60000
 dataDir={folder}
 clientPort={port}
 clientPortAddress=127.0.0.1
