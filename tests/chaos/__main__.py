@@ -43,8 +43,11 @@ def main(seed: int | None, span: str, budget: float) -> None:
     click.echo(f"seed: {seed} (make chaos SEED={seed} ROUNDS=7..7 repeats round 7)")
     try:
         run = play(seed, first, last, budget)
-    except (AssertionError, ClusterError) as error:
-        raise click.ClickException(f"chaos could not begin: {error}") from error
+    except Exception as error:
+        note_failure(f"chaos ended: make chaos SEED={seed} ROUNDS={span}", repr(error))
+        if isinstance(error, AssertionError | ClusterError):
+            raise click.ClickException(f"chaos could not begin: {error}") from error
+        raise
     failed = [result for result in run.rounds if result.problems]
     click.echo(f"{len(run.rounds)} rounds, {len(failed)} failed")
     for result in failed:
