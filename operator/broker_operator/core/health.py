@@ -74,6 +74,7 @@ class Health:
         seconds: Monotonic time of the later one.
         p99: Seconds, the slowest broker's among those that had produce requests in between.
         mean: Seconds, of the produce requests in between.
+        requests: How many produce requests there were in between, at all brokers that told.
         handlers_idle: Share, of the busiest broker's request handlers.
         shrinks: How often a replica was dropped from an ISR in between.
         lost: Replicas out of sync in both, though neither being added nor on a broker that is down.
@@ -89,6 +90,7 @@ class Health:
     seconds: float
     p99: float | None = None
     mean: float | None = None
+    requests: int = 0
     handlers_idle: float | None = None
     shrinks: int = 0
     lost: Lost = frozenset()
@@ -147,6 +149,7 @@ def compare(
         seconds=now.seconds,
         p99=max(_known(r.produce_p99 for _, r in busy), default=None),
         mean=_mean(busy),
+        requests=round(sum(_known(_grown(f, r, _count) for f, r in told))),
         handlers_idle=min(_known(_idle(f, r, elapsed) for f, r in told), default=None),
         shrinks=round(sum(_known(_grown(f, r, _shrinks) for f, r in told))),
         lost=now.lost & before.lost,

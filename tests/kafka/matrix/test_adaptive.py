@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker_operator.adapters.meters import HttpMeters
+from broker_operator.core.model import Unknown
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.matrix.moves import ROWS, Move, moving
 from tests.kafka.processes import wait_until
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from broker_operator.core.health import Reading
-    from broker_operator.core.model import BrokerId, Unknown
+    from broker_operator.core.model import BrokerId
     from tests.kafka.harness import LiveWorld
 
 LEAST, MOST = 32 * 1024, 256 * 1024
@@ -73,9 +74,20 @@ def metered_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaC
     )
     try:
         cluster.start()
+        wait_until(partial(telling, cluster), "every broker tells its metrics")
         yield cluster
     finally:
         cluster.stop()
+
+
+def telling(cluster: KafkaCluster) -> bool:
+    """Whether the metrics of every broker can be read: the first page takes its time."""
+    meters = LoopbackMeters(cluster)
+    try:
+        found = asyncio.run(meters.read(dict.fromkeys(cluster.brokers, "")))
+    finally:
+        meters.close()
+    return not any(isinstance(reading, Unknown) for reading in found.values())
 
 
 @asynccontextmanager
@@ -96,6 +108,9 @@ async def adapting(cluster: KafkaCluster, rng: random.Random) -> AsyncIterator[M
         ) as move:
             assert rates(move.world) == {MOST}
             assert re.search(r"produce p99 (before is )?\d+ ms", adaptive(move.world))
+            level = move.world.memory.watch.level
+            assert level is not None
+            assert None not in (level.p99, level.mean), "without these nothing is lowered"
             yield move
     finally:
         meters.close()

@@ -9,6 +9,7 @@ import pytest
 from broker_operator.core.adaptive import BEGIN_SECONDS, first_rate, ladder
 from broker_operator.core.health import Reading
 from broker_operator.core.model import FOLLOWER_RATE, LEADER_RATE
+from broker_operator.reconcile.steps.adapt import MEASURE_SECONDS, READ_SECONDS
 from tests.fakes.meters import FakeMeters
 from tests.unit.reconcile.test_control import change
 from tests.unit.reconcile.world import World, filled_world
@@ -33,6 +34,7 @@ class LiveMeters(FakeMeters):
         shrinks: How often each broker has dropped a replica from an ISR.
         mute: Brokers that tell nothing.
         starved: Nothing is left for moves.
+        pace: Produce requests per second that each broker gets.
     """
 
     def __init__(self, world: World) -> None:
@@ -44,13 +46,14 @@ class LiveMeters(FakeMeters):
         self.shrinks = 0
         self.mute: set[BrokerId] = set()
         self.starved = False
+        self.pace = 100.0
 
     async def read(self, addresses: Mapping[BrokerId, str]) -> dict[BrokerId, Reading | Unknown]:
         """Count on to this moment, and tell."""
         now = self._world.clock.seconds
         elapsed, self._at = now - self._at, now
-        self._requests += 100 * elapsed
-        self._seconds += 100 * elapsed * (0.1 if self.slow else 0.002)
+        self._requests += self.pace * elapsed
+        self._seconds += self.pace * elapsed * (0.1 if self.slow else 0.002)
         self._idle += 0.9 * elapsed
         self._moved += 0 if self.starved else elapsed * max(rates(self._world), default=0)
         reading = Reading(
@@ -81,11 +84,13 @@ def record(world: World) -> ThrottleRecord:
     return found
 
 
-async def drain(*, mute: bool = False, **reassignment: object) -> tuple[World, LiveMeters]:
+async def drain(
+    *, mute: bool = False, pace: float = 100.0, **reassignment: object
+) -> tuple[World, LiveMeters]:
     """Return a world from which broker 3 is to go, just before the first pass that knows."""
     world = await filled_world(4, reassignment=ADAPTIVE | reassignment)
     meters = LiveMeters(world)
-    meters.mute = {0, 1, 2, 3} if mute else set()
+    meters.mute, meters.pace = {0, 1, 2, 3} if mute else set(), pace
     world.meters = meters
     world.reconciler = world.new_reconciler()
     world.kafka.complete_after = None
@@ -93,9 +98,11 @@ async def drain(*, mute: bool = False, **reassignment: object) -> tuple[World, L
     return world, meters
 
 
-async def flying(*, mute: bool = False, **spec: object) -> tuple[World, LiveMeters]:
+async def flying(
+    *, mute: bool = False, pace: float = 100.0, **spec: object
+) -> tuple[World, LiveMeters]:
     """Return such a world once its first batch is in flight."""
-    world, meters = await drain(mute=mute, **spec)
+    world, meters = await drain(mute=mute, pace=pace, **spec)
     await world.until(lambda: bool(world.in_flight()))
     return world, meters
 
@@ -121,6 +128,21 @@ async def test_it_looks_how_clients_are_before_anything_moves() -> None:
     assert record(world).p99_before == 4
     assert sorted(meters.asked[0]) == [0, 1, 2, 3]
     assert meters.asked[0][2] == ("demo-broker-2.demo-broker-headless.team.svc.cluster.local:9404")
+
+
+@pytest.mark.parametrize(
+    ("pace", "before", "looks"),
+    [(100.0, 4, {2}), (2.0, 4, {3, 4}), (0.1, 0, {6, 7, 8}), (0.0, 0, {2})],
+)
+async def test_clients_that_write_seldom_are_looked_at_for_longer(
+    pace: float, before: int, looks: set[int]
+) -> None:
+    world, meters = await drain(pace=pace)
+    began = world.clock.seconds
+    await world.until(lambda: bool(world.in_flight()))
+    assert record(world).p99_before == before
+    assert len(meters.asked) in looks
+    assert world.clock.seconds - began < MEASURE_SECONDS + 3 * READ_SECONDS
 
 
 async def test_after_a_pause_it_goes_on_at_the_rate_that_clients_could_bear() -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 5.0
 """Metrics are read so often while partitions are in flight."""
+MEASURE_SECONDS = 30.0
+"""So long clients that write seldom are looked at before a move, until their latency is known. What
+is not known then stays so: while it moves, nothing lowers the rate for them."""
 REMEMBER_SECONDS = 300.0
 """So long after a move Kafka's percentiles still speak of it: what was before stays what it was."""
 
@@ -77,7 +80,9 @@ async def _begin(
     watch, now = scope.memory.watch, scope.clock.monotonic()
     recent = watch.moved is not None and now - watch.moved < REMEMBER_SECONDS
     if not recent or watch.level is None:
-        health = await _health(scope)
+        first, health = watch.look, await _health(scope)
+        if first is not None and health is not None and _too_few(health, first):
+            watch.look, health = first, None  # what was counted so far counts on
         if health is None and _answered(scope):
             return Wait(
                 "MeasuringClients",
@@ -115,6 +120,12 @@ async def _health(scope: Scope) -> Health | None:
     if before is None or now - before.seconds > REMEMBER_SECONDS:
         return None  # one of an earlier move: a mean since then is not how clients are now
     return compare(before, watch.look, scope.memory.writing.in_sync)
+
+
+def _too_few(health: Health, first: Look) -> bool:
+    """Whether there are clients, but too few requests as yet to tell how long they take."""
+    young = health.seconds - first.seconds < MEASURE_SECONDS
+    return health.p99 is None and health.requests > 0 and young
 
 
 def _answered(scope: Scope) -> bool:
