@@ -9,6 +9,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 CLUSTER ?= embedded
 PYTEST_ARGS ?=
+# Of `make test`: less, if there is little time left.
 CHAOS_SECONDS ?= 420
 # Each has brokers of its own, about 2 GiB, and waits for them most of the time.
 KAFKA_WORKERS ?= 3
@@ -51,7 +52,7 @@ chaos: $(READY) ## Random decisions and faults under checked traffic; SEED=7 ROU
 	$(PYTHON) -m tests.chaos
 
 test: ## Everything, with the versions used and a timing per stage; of chaos, a few rounds
-	@BUDGET=$(CHAOS_SECONDS) .ci/stages lint unit kafka e2e chaos
+	@CHAOS_SECONDS=$(CHAOS_SECONDS) .ci/stages lint unit kafka e2e chaos
 
 image: $(READY) ## Build all images as OCI archives, and print where they are
 	$(PYTHON) -m tests.cluster.images

@@ -19,7 +19,7 @@ from tests.chaos.world import CLUSTER, World
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterError
 from tests.e2e.environment import embedded
-from tests.failures import note_failure
+from tests.failures import heed_sigterm, note_failure
 
 REPOSITORY = Path(__file__).parents[2]
 KEPT = Path(__file__).with_name("rounds.json")
@@ -41,9 +41,10 @@ def main(seed: int | None, span: str, budget: float) -> None:
     if seed is None:
         seed = random.SystemRandom().randrange(10**6)
     click.echo(f"seed: {seed} (make chaos SEED={seed} ROUNDS=7..7 repeats round 7)")
+    heed_sigterm()
     try:
         run = play(seed, first, last, budget)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         note_failure(f"chaos ended: make chaos SEED={seed} ROUNDS={span}", repr(error))
         if isinstance(error, AssertionError | ClusterError):
             raise click.ClickException(f"chaos could not begin: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 from tests.chaos import __main__ as chaos
 from tests.chaos.results import RoundResult, Run
 from tests.cluster.errors import ClusterError
-from tests.failures import note_failure
+from tests.failures import heed_sigterm, note_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,16 @@ def test_nobody_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_end_from_outside_is_as_gentle_as_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        heed_sigterm()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_round_of_chaos_that_failed_is_noted(
     noted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,9 +66,11 @@ def test_a_round_of_chaos_that_failed_is_noted(
     assert noted.read_text() == told
 
 
-@pytest.mark.parametrize("error", [ClusterError("no cluster"), OSError("no disk")])
+@pytest.mark.parametrize(
+    "error", [ClusterError("no cluster"), OSError("no disk"), KeyboardInterrupt()]
+)
 def test_chaos_that_ends_early_is_noted(
-    noted: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    noted: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def fail(*_: object) -> Run:
         raise error
