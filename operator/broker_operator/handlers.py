@@ -1,4 +1,4 @@
-"""What kopf calls. One daemon per BrokerCluster; events only wake it.
+"""What kopf calls. One daemon per BrokerCluster; events wake it, or clean up where it never ran.
 
 No create, update or field handlers: they see edges, and a cluster must be brought where its spec
 wants it whatever was missed. A daemon that raised or returned would be dead until restart, so it
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import kopf
 
-from broker_operator.api.spec import GROUP, VERSION
+from broker_operator.api.spec import FINALIZER, GROUP, VERSION
 from broker_operator.core.naming import MANAGED_BY
 
 if TYPE_CHECKING:
@@ -48,34 +48,43 @@ async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 def _register_daemon(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
     @kopf.daemon(GROUP, VERSION, "brokerclusters", registry=registry)
-    async def serve(namespace: str | None, name: str, stopped: Any, **_: Any) -> None:
+    async def serve(namespace: str | None, name: str, uid: str, stopped: Any, **_: Any) -> None:
         await loops.run(str(namespace), name, stopped.wait)
         if stopped.reason and kopf.DaemonStoppingReason.RESOURCE_DELETED in stopped.reason:
-            await loops.finalize(str(namespace), name)
+            await loops.finalize(str(namespace), name, uid)
 
 
 def _register_wakes(registry: kopf.OperatorRegistry, loops: ClusterLoops) -> None:
     @kopf.on.event(GROUP, VERSION, "brokerclusters", registry=registry)
     async def cluster_changed(
-        namespace: str | None, name: str, body: kopf.Body, event: kopf.RawEvent, **_: Any
+        namespace: str | None, name: str, uid: str, body: kopf.Body, event: kopf.RawEvent, **_: Any
     ) -> None:
+        metadata = body.metadata
         # Our own status writes leave the generation as observed: they wake nobody.
-        if body.metadata.get("generation") != body.status.get("observedGeneration"):
+        if metadata.get("generation") != body.status.get("observedGeneration"):
             loops.wake(str(namespace), name)
         if event["type"] == "DELETED":
+            loops.forget(uid)
             await loops.adrift(str(namespace))
+        elif metadata.get("deletionTimestamp") and FINALIZER in metadata.get("finalizers", ()):
+            # kopf starts no daemon for what is being deleted already, but takes its finalizer off
+            # only once this has returned.
+            await loops.finalize(str(namespace), name, uid)
 
     @kopf.on.event(GROUP, VERSION, "reassignments", registry=registry)
     async def reassignment_changed(
         namespace: str | None, spec: kopf.Spec, event: kopf.RawEvent, **_: Any
     ) -> None:
         body: dict[str, Any] = dict(event["object"])
-        seen = (body.get("status") or {}).get("observedGeneration")
-        # Our own status writes leave the generation as observed: they wake nobody.
+        metadata, seen = body["metadata"], (body.get("status") or {}).get("observedGeneration")
         gone = event["type"] == "DELETED"
-        if gone or body["metadata"].get("generation") != seen:
+        deleting = not gone and "deletionTimestamp" in metadata
+        # Our own status writes leave the generation as observed: they wake nobody. What is found
+        # at the start may have been observed by an operator that could not end it.
+        if gone or metadata.get("generation") != seen or (deleting and event["type"] is None):
             served = loops.wake(str(namespace), str(spec.get("cluster", "")))
-            if not (served or gone):
+            # What goes with its cluster is not served by the next cluster of that name.
+            if deleting or not (served or gone):
                 await loops.adrift(str(namespace))
 
     @kopf.on.event("v1", "pods", labels=OURS, registry=registry)

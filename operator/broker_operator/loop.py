@@ -27,7 +27,7 @@ FINALIZE_SECONDS = 20.0
 ATTEMPT_SECONDS = 10.0
 """One attempt at cleaning up takes no longer than this."""
 ADRIFT_ATTEMPTS = 10
-"""So often it is tried to say that a Reassignment has no cluster: for about half a minute."""
+"""So often Reassignments without a cluster are seen to: for about half a minute."""
 STUCK_SECONDS = 300.0
 """A pass that takes longer than this is not coming back: the liveness probe says so."""
 
@@ -45,6 +45,8 @@ class ClusterLoops:
     resync_seconds: float = 60.0
     _wakes: dict[ClusterKey, asyncio.Event] = field(default_factory=dict)
     _heartbeats: dict[ClusterKey, float] = field(default_factory=dict)
+    _finalized: set[str] = field(default_factory=set)
+    _adrift: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def wake(self, namespace: str, name: str) -> bool:
         """Make a cluster's loop look now; return whether there is one."""
@@ -80,41 +82,65 @@ class ClusterLoops:
             self._wakes.pop(key, None)
             self._heartbeats.pop(key, None)
 
-    async def finalize(self, namespace: str, name: str) -> None:
-        """Clean up after a deleted cluster. Bounded: the object goes even if Kafka is down."""
+    async def finalize(self, namespace: str, name: str, uid: str) -> None:
+        """Clean up after a deleted cluster, once. Bounded: the object goes even if Kafka is down.
+
+        While its loop runs, nothing is done: who runs it calls this afterwards. A call that could
+        not even let the Reassignments go, for the API server was away, does not count.
+        """
         key = (namespace, name)
-        deadline = self.clock.monotonic() + FINALIZE_SECONDS
-        for step in (self.reconciler.finalize, self.reconciler.release):
-            attempt = 0
-            # However long the first step took: the second may have to try again, too.
-            deadline = max(deadline, self.clock.monotonic() + ATTEMPT_SECONDS)
-            while True:
-                self._heartbeats[key] = self.clock.monotonic()
-                try:
-                    await asyncio.wait_for(step(namespace, name), ATTEMPT_SECONDS)
-                    break
-                except (TransientError, RejectedError, TimeoutError) as error:
-                    log.warning("Cleaning up %s/%s: %s", namespace, name, error)
-                except Exception:
-                    log.exception("Cleaning up %s/%s failed", namespace, name)
-                attempt += 1
-                if self.clock.monotonic() >= deadline:
-                    log.error("Giving up cleaning up %s/%s", namespace, name)
-                    break
-                await asyncio.sleep(min(_backoff(attempt), 5.0))
-        self._heartbeats.pop(key, None)
+        if key in self._wakes or uid in self._finalized:
+            return
+        self._finalized.add(uid)
+        deadline, done = self.clock.monotonic() + FINALIZE_SECONDS, False
+        try:
+            for step in (self.reconciler.finalize, self.reconciler.release):
+                # However long the first step took: the second may have to try again, too.
+                deadline = max(deadline, self.clock.monotonic() + ATTEMPT_SECONDS)
+                done = await self._clean(step, key, deadline)
+        finally:
+            if not done:
+                self._finalized.discard(uid)
+            self._heartbeats.pop(key, None)
         self.telemetry.drop(namespace, name)
 
+    def forget(self, uid: str) -> None:
+        """Forget a cluster that is gone: nobody will ask to finalize it again."""
+        self._finalized.discard(uid)
+
     async def adrift(self, namespace: str) -> None:
-        """Say in a namespace's Reassignments if there is no BrokerCluster for them. Bounded."""
-        for attempt in range(1, ADRIFT_ATTEMPTS + 1):
+        """See to a namespace's Reassignments for which there is no BrokerCluster. Bounded."""
+        # Many of them may go at once: what one call has done, the next need not.
+        async with self._adrift:
+            for attempt in range(1, ADRIFT_ATTEMPTS + 1):
+                try:
+                    await self.reconciler.adrift(namespace)
+                except (TransientError, RejectedError) as error:
+                    log.warning("Looking for Reassignments adrift in %s: %s", namespace, error)
+                    await asyncio.sleep(min(_backoff(attempt), 5.0))
+                else:
+                    return
+
+    async def _clean(
+        self, step: Callable[[str, str], Awaitable[None]], key: ClusterKey, deadline: float
+    ) -> bool:
+        """Take a step, again and again until the deadline; return whether it went through."""
+        attempt = 0
+        while True:
+            self._heartbeats[key] = self.clock.monotonic()
             try:
-                await self.reconciler.adrift(namespace)
-            except (TransientError, RejectedError) as error:
-                log.warning("Looking for Reassignments adrift in %s: %s", namespace, error)
-                await asyncio.sleep(min(_backoff(attempt), 5.0))
+                await asyncio.wait_for(step(*key), ATTEMPT_SECONDS)
+            except (TransientError, RejectedError, TimeoutError) as error:
+                log.warning("Cleaning up %s/%s: %s", *key, error)
+            except Exception:
+                log.exception("Cleaning up %s/%s failed", *key)
             else:
-                return
+                return True
+            attempt += 1
+            if self.clock.monotonic() >= deadline:
+                log.error("Giving up cleaning up %s/%s", *key)
+                return False
+            await asyncio.sleep(min(_backoff(attempt), 5.0))
 
     async def _pass(self, key: ClusterKey, memory: Memory) -> tuple[float, bool]:
         """Make one pass; return the seconds until the next and whether it failed."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
+from broker_operator.api.reassignment import SWEEP_FINALIZER
+from broker_operator.api.spec import API_VERSION
 from tests.e2e.brokers import (
     READY_SECONDS,
     SMALL,
@@ -15,10 +20,12 @@ from tests.e2e.brokers import (
     delete,
     make_zookeeper,
 )
-from tests.e2e.environment import PREFIX, eventually
+from tests.e2e.environment import DEPLOYMENT, OPERATOR_NAMESPACE, PREFIX, eventually
 from tests.e2e.test_faults import forget_throttles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.e2e.environment import Environment
 
 pytestmark = pytest.mark.e2e
@@ -126,8 +133,78 @@ def test_specs_found_bad_later_are_named_while_others_are_served(
         delete(brokers)
 
 
+def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None:
+    """Under 100 MB resident by its own count, after serving everything above."""
+    found = environment.metrics()
+    assert found["process_resident_memory_bytes"] < 100e6
+    assert found["process_open_fds"] < 100
+
+
+@contextmanager
+def no_operator(env: Environment) -> Iterator[None]:
+    """Have no operator for a while."""
+    where = ("-n", OPERATOR_NAMESPACE, f"deploy/{DEPLOYMENT}")
+    label = f"app.kubernetes.io/name={DEPLOYMENT}"
+
+    def gone() -> bool:
+        return not env.get("pods", "-n", OPERATOR_NAMESPACE, "-l", label)["items"]
+
+    env.kubectl("scale", *where, "--replicas=0")
+    try:
+        eventually("the operator to go", gone, READY_SECONDS)
+        yield
+    finally:
+        env.kubectl("scale", *where, "--replicas=1")
+        env.kubectl("rollout", "status", *where, "--timeout=120s")
+
+
+def leave_behind(brokers: Brokers, name: str) -> None:
+    """Have a Reassignment whose cluster went without a sweep, as after its finalizer was removed.
+
+    It is deleted, by hand or by the garbage collector, and held by its own finalizer.
+    """
+    owner = {"apiVersion": API_VERSION, "kind": "BrokerCluster", "name": brokers.name}
+    metadata = {
+        "name": name,
+        "namespace": brokers.namespace,
+        "finalizers": [SWEEP_FINALIZER],
+        "ownerReferences": [owner | {"uid": str(uuid4()), "controller": True}],
+    }
+    spec = {"cluster": brokers.name, "evacuate": [2]}
+    brokers.env.apply(
+        {"apiVersion": API_VERSION, "kind": "Reassignment", "metadata": metadata, "spec": spec}
+    )
+    record = {"bytesPerSecond": 1024, "brokers": [7], "topics": ["another"]}
+    where = ("ra", name, "-n", brokers.namespace)
+    patch = json.dumps({"status": {"throttle": record}})
+    brokers.env.kubectl("patch", *where, "--subresource=status", "--type=merge", "-p", patch)
+    brokers.env.kubectl("delete", *where, "--wait=false")
+
+
+def delete_unseen(brokers: Brokers, throttles: Callable[[], int]) -> None:
+    """Delete a cluster in mid-move while there is no operator; the next one cleans up."""
+    env, where = brokers.env, ("-n", brokers.namespace)
+    with no_operator(env):
+        env.kubectl("delete", f"bc/{brokers.name}", *where, "--wait=false")
+        leave_behind(brokers, "left-behind")
+        held = {item["metadata"]["name"] for item in env.get("bc,ra", *where)["items"]}
+        assert held > {brokers.name, "left-behind"}, "a Reassignment of its own, too"
+        assert throttles()
+
+    def all_gone() -> bool:
+        return not env.get("bc,ra", *where)["items"]
+
+    eventually("the cluster and its Reassignments to go", all_gone, READY_SECONDS)
+    assert throttles() == 0
+    told = Brokers(env, "left-behind", brokers.namespace).events("ThrottleLeft", seconds=30)
+    assert "rate of broker 7 and" in told[-1]["message"]
+
+
 def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment) -> None:
-    """Deleted in mid-move with ZooKeeper gone; made again with the same name; deleted again."""
+    """Deleted in mid-move with ZooKeeper gone; made again with the same name; deleted again.
+
+    The second time there is no operator to see it: the next one cleans up.
+    """
     namespace = f"{PREFIX}-phoenix"
     make_zookeeper(environment, namespace)
     brokers = Brokers(environment, "phoenix", namespace)
@@ -177,13 +254,6 @@ def test_deleted_cluster_leaves_its_data_and_comes_back(environment: Environment
 
     eventually("the throttle", lambda: throttles() >= 6, READY_SECONDS)
     assert brokers.unfinished(), "in mid-move"
-    delete(brokers)
+    delete_unseen(brokers, throttles)
     eventually("the pods to go again", gone, READY_SECONDS)
-    assert throttles() == 0
-
-
-def test_one_operator_for_all_of_them_is_small(environment: Environment) -> None:
-    """Under 100 MB resident by its own count, after serving everything above."""
-    found = environment.metrics()
-    assert found["process_resident_memory_bytes"] < 100e6
-    assert found["process_open_fds"] < 100
+    environment.kubectl("delete", "pvc", "-n", namespace, "-l", label, "--wait=false")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,10 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 import pytest
+from kopf._cogs.clients import patching
 from kopf._cogs.structs.references import Resource
+from kopf._core.engines import indexing
+from kopf._core.reactor import inventory, processing
 
 from broker_operator import handlers
 from broker_operator.api.spec import FINALIZER, GROUP
+from tests.unit.test_loop import AT_REST, Stage
 
 with warnings.catch_warnings():
     # kafka-python reads its own schemas in a way that Python 3.11 frowns upon.
@@ -19,10 +24,15 @@ with warnings.catch_warnings():
     from broker_operator import app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kopf._cogs.structs import patches
+
     from broker_operator.loop import ClusterLoops
 
 BROKER_CLUSTERS = Resource(GROUP, "v1alpha1", "brokerclusters")
 REASSIGNMENTS = Resource(GROUP, "v1alpha1", "reassignments")
+UID = "a-uid"
 PODS = Resource("", "v1", "pods")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
 OURS = {
@@ -50,8 +60,12 @@ class Loops:
         assert callable(stopped)
         self.calls.append(("run", namespace, name))
 
-    async def finalize(self, namespace: str, name: str) -> None:
+    async def finalize(self, namespace: str, name: str, uid: str) -> None:
+        assert uid == UID
         self.calls.append(("finalize", namespace, name))
+
+    def forget(self, uid: str) -> None:
+        self.calls.append(("forget", uid, ""))
 
     def stuck(self) -> list[str]:
         return self.lost
@@ -123,7 +137,7 @@ async def test_only_a_deleted_cluster_is_finalized(
 ) -> None:
     (daemon,) = registry._spawning.get_all_handlers()
     serve: Any = daemon.fn
-    assert await serve(namespace="team", name="demo", stopped=Stopped(reason)) is None
+    assert await serve(namespace="team", name="demo", uid=UID, stopped=Stopped(reason)) is None
     assert loops.calls == [(call, "team", "demo") for call in calls]
 
 
@@ -148,7 +162,7 @@ async def test_only_what_was_not_observed_yet_wakes(
     content: Any = {"metadata": metadata, "status": status}
     body = kopf.Body(content)
     event = {"type": "MODIFIED", "object": content}
-    assert await handler.fn(namespace="team", name="demo", body=body, event=event) is None
+    assert await handler.fn(namespace="team", name="demo", uid=UID, body=body, event=event) is None
     assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
 
 
@@ -156,11 +170,104 @@ async def test_once_a_cluster_is_gone_its_reassignments_are_looked_at(
     registry: kopf.OperatorRegistry, loops: Loops
 ) -> None:
     (handler,) = watching(registry, BROKER_CLUSTERS)
-    content: Any = {"metadata": {"generation": 2}, "status": {"observedGeneration": 2}}
+    content = deleted_cluster(FINALIZER)  # the API server shows the last one that it had
     event = {"type": "DELETED", "object": content}
     body = kopf.Body(content)
-    assert await handler.fn(namespace="team", name="demo", body=body, event=event) is None
-    assert loops.calls == [("adrift", "team", "")]
+    assert await handler.fn(namespace="team", name="demo", uid=UID, body=body, event=event) is None
+    assert loops.calls == [("forget", UID, ""), ("adrift", "team", "")]
+
+
+def live_cluster() -> Any:
+    """Return a BrokerCluster that we hold, as kopf is told of it."""
+    metadata = {"name": "demo", "namespace": "team", "uid": UID, "finalizers": [FINALIZER]}
+    return {"metadata": metadata | {"generation": 2}, "status": {"observedGeneration": 2}}
+
+
+def deleted_cluster(*finalizers: str) -> Any:
+    """Return one that is being deleted."""
+    body = live_cluster()
+    changed = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [*finalizers]}
+    return body | {"metadata": body["metadata"] | changed}
+
+
+class Kopf:
+    """What kopf itself does with what it is told of a BrokerCluster: our end rests on its order."""
+
+    def __init__(self, registry: kopf.OperatorRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.let_go: Callable[[], object] = lambda: None
+        self._registry = registry
+        self._memories, self._busy = inventory.ResourceMemories(), asyncio.Event()
+        self._busy.set()  # there is always more to do: it never sleeps
+        self._body: Any = {}
+        monkeypatch.setattr(patching, "patch_obj", self._patch)
+
+    async def told(self, kind: Any, body: Any) -> None:
+        self._body = body
+        await processing.process_resource_event(
+            lifecycle=kopf.lifecycles.all_at_once,
+            indexers=indexing.OperatorIndexers(),
+            registry=self._registry,
+            settings=app._settings(),
+            memories=self._memories,
+            memobase=cast("Any", kopf.Memo()),
+            resource=BROKER_CLUSTERS,
+            raw_event={"type": kind, "object": body},
+            event_queue=asyncio.Queue(),
+            stream_pressure=self._busy,
+        )
+
+    async def _patch(self, *, patch: patches.Patch, **_: Any) -> tuple[None, None]:
+        assert not dict(patch), "no annotations"
+        for change in patch.fns:
+            change(self._body)
+        assert FINALIZER not in self._body["metadata"].get("finalizers", ())
+        self.let_go()
+        return None, None
+
+
+@pytest.mark.parametrize("kind", [None, "MODIFIED"])
+@pytest.mark.parametrize(
+    ("finalizers", "calls"),
+    [
+        (["foregroundDeletion", FINALIZER], ["finalize", "let go"]),
+        (["foregroundDeletion"], []),
+    ],
+    ids=["held by us", "held by others"],
+)
+async def test_a_cluster_that_was_deleted_before_we_came_is_finalized_before_it_is_let_go(
+    registry: kopf.OperatorRegistry,
+    loops: Loops,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    finalizers: list[str],
+    calls: list[str],
+    kind: str | None,
+) -> None:
+    reactor = Kopf(registry, monkeypatch)
+    reactor.let_go = lambda: loops.calls.append(("let go", "", ""))
+    await reactor.told(kind, deleted_cluster(*finalizers))
+    assert [call[0] for call in loops.calls] == calls
+
+
+async def test_a_cluster_that_is_deleted_while_we_serve_it_is_finalized_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, registry = Stage(AT_REST), kopf.OperatorRegistry()
+    handlers.register(registry, stage.loops)
+    reactor, cleaned = Kopf(registry, monkeypatch), stage.reconciler.cleaned
+    reactor.let_go = lambda: cleaned.append("let go")
+    await reactor.told("ADDED", live_cluster())
+    await stage.reconciler.passed(1)
+    for _ in range(99):
+        await reactor.told("MODIFIED", deleted_cluster(FINALIZER))
+        await asyncio.sleep(0)
+        if "let go" in cleaned:
+            break
+    await reactor.told("MODIFIED", deleted_cluster(FINALIZER))  # it was on its way meanwhile
+    assert [step for step in cleaned if step != "let go"] == ["finalize", "release"]
+    assert cleaned[2] == "let go"
+    await reactor.told("DELETED", deleted_cluster(FINALIZER))
+    assert cleaned[-1] == "adrift"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +295,26 @@ async def test_only_news_of_a_reassignment_wake(
     spec = {"cluster": "demo"}
     assert await handler.fn(namespace="team", spec=spec, event=event) is None
     assert loops.calls == ([("wake", "team", "demo")] if wakes else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "generation", "looked_at"),
+    [("MODIFIED", 3, True), ("MODIFIED", 2, False), (None, 2, True), ("DELETED", 2, False)],
+    ids=["now", "our own status", "found so at the start", "gone"],
+)
+async def test_a_deleted_reassignment_may_be_a_former_cluster_of_that_name_s(
+    registry: kopf.OperatorRegistry,
+    loops: Loops,
+    kind: str | None,
+    generation: int,
+    *,
+    looked_at: bool,
+) -> None:
+    (handler,) = watching(registry, REASSIGNMENTS)
+    metadata = {"generation": generation, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    event = {"type": kind, "object": {"metadata": metadata, "status": {"observedGeneration": 2}}}
+    assert await handler.fn(namespace="team", spec={"cluster": "demo"}, event=event) is None
+    assert (("adrift", "team", "") in loops.calls) is looked_at
 
 
 @pytest.mark.parametrize(("kind", "looked_at"), [("ADDED", True), (None, True), ("DELETED", False)])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from broker_operator.reconcile.scope import Memory
 
 KEY = ("team", "demo")
+UID = "a-uid"
 DEADLINE = 5.0
 AT_REST = Result(delay=None, retry="", status={"replicas": 3})
 AT_ONCE = Result(delay=0.0, retry="", status={})
@@ -58,7 +59,7 @@ class Scripted:
     async def adrift(self, namespace: str) -> None:
         assert namespace == KEY[0]
         self.cleaned.append("adrift")
-        if errors := self.cleaning["adrift"]:
+        if errors := self.cleaning.get("adrift"):
             raise errors.pop(0)
 
     async def _clean(self, what: str, namespace: str, name: str) -> None:
@@ -219,6 +220,20 @@ async def test_what_is_adrift_is_looked_for_again_if_that_fails(
     assert backoffs == list(range(1, 1 + min(len(failures), tries)))
 
 
+async def test_one_call_at_a_time_looks_for_what_is_adrift() -> None:
+    stage = Stage(AT_REST)
+    looking: list[int] = []
+
+    async def look(namespace: str) -> None:  # noqa: ARG001
+        looking.append(1)
+        await asyncio.sleep(0)
+        assert len(looking) == 1
+        looking.pop()
+
+    stage.reconciler.adrift = look  # type: ignore[method-assign]
+    await asyncio.gather(*(stage.loops.adrift("team") for _ in range(3)))
+
+
 async def test_no_wait_is_longer_than_the_resync() -> None:
     stage = Stage(Result(delay=10_000.0, retry="", status={}), resync=0.01)
     await stage.play(3)
@@ -257,10 +272,77 @@ async def test_a_cancelled_loop_lets_go() -> None:
 
 async def test_a_deleted_cluster_is_cleaned_up_in_order_and_forgotten() -> None:
     stage = Stage(AT_REST)
-    await stage.loops.finalize(*KEY)
+    await stage.loops.finalize(*KEY, UID)
     assert stage.reconciler.cleaned == ["finalize", "release"]
     assert stage.told.dropped == [KEY]
     assert stage.loops.stuck() == []
+
+
+async def test_cleaning_up_waits_for_the_end_of_the_loop() -> None:
+    stage = Stage(AT_REST)
+    task = stage.start()
+    await stage.reconciler.passed(1)
+    await stage.loops.finalize(*KEY, UID)
+    assert stage.reconciler.cleaned == []
+    stage.stop.set()
+    await asyncio.wait_for(task, DEADLINE)
+    await stage.loops.finalize(*KEY, UID)
+    assert stage.reconciler.cleaned == ["finalize", "release"]
+
+
+async def test_cleaning_up_is_done_once_whoever_asks() -> None:
+    stage = Stage(AT_REST)
+    at_once = stage.reconciler._clean
+
+    async def slow(what: str, namespace: str, name: str) -> None:
+        await asyncio.sleep(0)
+        await at_once(what, namespace, name)
+
+    stage.reconciler._clean = slow  # type: ignore[method-assign]
+    await asyncio.gather(*(stage.loops.finalize(*KEY, UID) for _ in range(3)))
+    await stage.loops.finalize(*KEY, UID)
+    assert stage.reconciler.cleaned == ["finalize", "release"]
+    stage.loops.forget(UID)
+    await stage.loops.finalize(*KEY, "the next of that name")
+    assert stage.reconciler.cleaned == ["finalize", "release"] * 2
+
+
+@pytest.mark.usefixtures("backoffs")
+async def test_cleaning_up_that_let_nothing_go_is_done_again_when_asked() -> None:
+    stage = Stage(AT_REST)
+    away = TransientError("the API server is away")
+    original = stage.reconciler._clean
+
+    async def slow(what: str, namespace: str, name: str) -> None:
+        stage.clock.seconds += 30
+        await original(what, namespace, name)
+
+    stage.reconciler._clean = slow  # type: ignore[method-assign]
+    stage.reconciler.cleaning = {"finalize": [away], "release": [away]}
+    await asyncio.wait_for(stage.loops.finalize(*KEY, UID), DEADLINE)
+    stage.reconciler.cleaning, stage.reconciler.cleaned = {}, []
+    await asyncio.wait_for(stage.loops.finalize(*KEY, UID), DEADLINE)
+    assert stage.reconciler.cleaned == ["finalize", "release"]
+
+
+async def test_cleaning_up_that_was_cancelled_is_nobody_s_any_more() -> None:
+    stage = Stage(AT_REST)
+    at_once = stage.reconciler._clean
+    begun = asyncio.Event()
+
+    async def hang(what: str, namespace: str, name: str) -> None:  # noqa: ARG001
+        begun.set()
+        await asyncio.Event().wait()
+
+    stage.reconciler._clean = hang  # type: ignore[method-assign]
+    task = asyncio.create_task(stage.loops.finalize(*KEY, UID))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stage.reconciler._clean = at_once  # type: ignore[method-assign]
+    await stage.loops.finalize(*KEY, UID)
+    assert stage.reconciler.cleaned == ["finalize", "release"]
 
 
 @pytest.mark.usefixtures("backoffs")
@@ -281,7 +363,7 @@ async def test_cleaning_up_is_tried_again() -> None:
         await original(what, namespace, name)
 
     stage.reconciler._clean = heal  # type: ignore[method-assign]
-    await asyncio.wait_for(stage.loops.finalize(*KEY), DEADLINE)
+    await asyncio.wait_for(stage.loops.finalize(*KEY, UID), DEADLINE)
     assert stage.reconciler.cleaned == ["finalize"] * 3 + ["release"] * 2
 
 
@@ -297,7 +379,7 @@ async def test_a_cluster_is_let_go_even_if_kafka_never_answers() -> None:
     stage.reconciler._clean = slow  # type: ignore[method-assign]
     stage.reconciler.cleaning = {"finalize": [TransientError("Kafka is away")]}
     before = stage.clock.seconds
-    await asyncio.wait_for(stage.loops.finalize(*KEY), DEADLINE)
+    await asyncio.wait_for(stage.loops.finalize(*KEY, UID), DEADLINE)
     assert stage.reconciler.cleaned[-1] == "release"
     assert stage.clock.seconds - before < 60
     assert stage.told.dropped == [KEY]
@@ -316,7 +398,7 @@ async def test_cleaning_up_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch
             await asyncio.Event().wait()
 
     stage.reconciler._clean = hang  # type: ignore[method-assign]
-    await asyncio.wait_for(stage.loops.finalize(*KEY), DEADLINE)
+    await asyncio.wait_for(stage.loops.finalize(*KEY, UID), DEADLINE)
     assert stage.reconciler.cleaned == ["finalize", "release"]
 
 

@@ -6,11 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from broker_operator.api.reassignment import (
-    CLUSTER_LABEL,
-    SWEEP_FINALIZER,
-    decode_reassignment,
-)
+from broker_operator.api.reassignment import CLUSTER_LABEL, SWEEP_FINALIZER
 from broker_operator.api.spec import API_VERSION, InvalidSpecError, decode_cluster
 from broker_operator.core import naming
 from broker_operator.core.diagnose import diagnose
@@ -141,8 +137,8 @@ class Reconciler:
             raise failures[0]
 
     async def adrift(self, namespace: str) -> None:
-        """See `adrift.tell`."""
-        await adrift.tell(self.kube, self.recorder, self.clock, namespace)
+        """See `adrift.look`."""
+        await adrift.look(self.kube, self.recorder, self.clock, namespace)
 
     async def release(self, namespace: str, name: str) -> None:
         """Take our finalizers off a deleted cluster's reassignments and close its connections.
@@ -155,15 +151,8 @@ class Reconciler:
         labels = {CLUSTER_LABEL: name}
         cluster = await self.kube.get("BrokerCluster", namespace, name)
         for body in await self.kube.list("Reassignment", namespace, labels):
-            held = body["metadata"].get("finalizers") or []
-            if SWEEP_FINALIZER in held:
-                if cluster is not None and (left := decode_reassignment(body).throttle):
-                    told = throttle.left_behind(left)
-                    await self.recorder.event(
-                        cluster, reason="ThrottleLeft", message=told, warning=True
-                    )
-                rest = [f for f in held if f != SWEEP_FINALIZER]
-                await self.kube.set_finalizers(body, rest)
+            if SWEEP_FINALIZER in (body["metadata"].get("finalizers") or ()):
+                await adrift.let_go(self.kube, self.recorder, body, cluster or body)
         connect = ((cluster or {}).get("spec") or {}).get("zookeeper", {}).get("connect")
         if connect:
             await self.clients.release(connect, namespace)

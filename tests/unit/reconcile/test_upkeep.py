@@ -22,6 +22,7 @@ from tests.unit.reconcile.world import (
 
 if TYPE_CHECKING:
     from broker_operator.core.model import KubeObject
+    from tests.fakes.kube import Call
 
 RACKS = [{"name": name, "zone": f"eu-{name}"} for name in "abc"]
 
@@ -343,6 +344,15 @@ async def moving_world() -> World:
     return world
 
 
+class Died(BaseException):
+    """The process has ended at a call."""
+
+
+async def clean_up(world: World) -> None:
+    await world.reconciler.finalize(NAMESPACE, NAME)
+    await world.reconciler.release(NAMESPACE, NAME)
+
+
 async def test_a_pass_over_a_deleted_cluster_does_nothing() -> None:
     world = await moving_world()
     world.forget_writes()
@@ -361,6 +371,29 @@ async def test_a_deleted_cluster_leaves_no_throttle_and_nothing_that_holds_it() 
     assert all(SWEEP_FINALIZER not in r.finalizers for r in world.reassignments())
     assert world.clients.released == [(CONNECT, NAMESPACE)]
     assert not [call for call in world.kube.writes if call.kind == "PersistentVolumeClaim"]
+
+
+@pytest.mark.parametrize("verb", ["apply_status", "set_finalizers"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_cleaning_up_that_was_cut_off_is_ended_by_the_next_process(
+    verb: str, when: str
+) -> None:
+    world = await moving_world()
+    watch = world.kube.after
+
+    def die(call: Call) -> None:
+        if (call.verb, call.kind) == (verb, "Reassignment"):
+            raise Died
+
+    setattr(world.kube, when, die)
+    with pytest.raises(Died):
+        await clean_up(world)
+    world.kube.before, world.kube.after = lambda _: None, watch
+    world.restart_operator()
+    await clean_up(world)
+    assert not world.throttled()
+    assert all(not r.finalizers for r in world.reassignments())
+    assert "ThrottleLeft" not in world.recorder.reasons()
 
 
 @pytest.mark.parametrize("fallen", ["ZooKeeper", "Kafka"])
