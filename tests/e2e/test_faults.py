@@ -97,28 +97,35 @@ def touched(brokers: Brokers, reassignment: dict[str, Any]) -> int:
     return sum(lists["origin"][tp] != replicas for tp, replicas in lists["target"].items())
 
 
-@pytest.mark.parametrize("victim", ["shared-broker-1", "zookeeper-0", "operator"])
-def test_pod_deleted_in_mid_move(brokers: Brokers, traffic: Traffic, victim: str) -> None:
-    brokers.patch({"reassignment": SLOW})
-    try:
-        traffic.start()
-        before = newest_number(brokers)
-        brokers.scale(4)
-        brokers.moving()
-        if victim == "operator":
-            where = ("-n", OPERATOR_NAMESPACE, "-l", f"app.kubernetes.io/name={DEPLOYMENT}")
-            brokers.env.kubectl("delete", "pod", *where, "--wait=false")
-        else:
-            force = ("--grace-period=0", "--force")
-            brokers.env.kubectl("delete", "pod", victim, "-n", brokers.namespace, *force)
-    finally:
-        brokers.patch({"reassignment": USUAL})
-    brokers.ready(4, MOVE_SECONDS)
-    assert newest_number(brokers) == before + 1
-    scale_and_finish(brokers, 3, "ScaleDown")
+def test_pods_deleted_in_mid_move(brokers: Brokers, traffic: Traffic) -> None:
+    """A broker's on the way out; the operator's and ZooKeeper's on the way in."""
+    traffic.start()
+    scale_and_delete(brokers, 4, f"{brokers.name}-broker-1")
+    scale_and_delete(brokers, 3, "operator", "zookeeper-0")
     outcome, verdict = traffic.stop(), traffic.verify()
     assert outcome.faults(verdict) == []
     assert outcome.ack_gap_max_s < OUTAGE_SECONDS
+
+
+def scale_and_delete(brokers: Brokers, replicas: int, *victims: str) -> None:
+    """Scale, slowly until these pods are deleted; return when all has come to its end."""
+    brokers.patch({"reassignment": SLOW})
+    try:
+        before = newest_number(brokers)
+        brokers.scale(replicas)
+        brokers.moving()
+        for victim in victims:
+            if victim == "operator":
+                where = ("-n", OPERATOR_NAMESPACE, "-l", f"app.kubernetes.io/name={DEPLOYMENT}")
+                brokers.env.kubectl("delete", "pod", *where, "--wait=false")
+            else:
+                force = ("--grace-period=0", "--force")
+                brokers.env.kubectl("delete", "pod", victim, "-n", brokers.namespace, *force)
+        assert brokers.unfinished(), "in mid-move"
+    finally:
+        brokers.patch({"reassignment": USUAL})
+    brokers.ready(replicas, MOVE_SECONDS)
+    assert newest_number(brokers) == before + 1, "the same one went on"
 
 
 def test_foreign_reassignment_is_waited_for(brokers: Brokers, traffic: Traffic) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
@@ -23,20 +24,40 @@ from confluent_kafka.admin import (
 )
 from kazoo.client import KazooClient
 
-from tests.cluster.jars import kafka_libs
+from tests.cluster.cache import cached, digest, scratch_folder
+from tests.cluster.jars import POM, kafka_libs
+from tests.cluster.shell import run
 from tests.kafka.processes import Java, wait_until
 from tests.kafka.properties import BROKER, JMX, LOG4J, ZOOKEEPER
 from tests.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
 START_DEADLINE = 90.0
 CALL_DEADLINE = 30.0
 
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 _RECORD = 16 * 1024
+
+
+def class_archive() -> Path:
+    """Return the classes that brokers load, in a file which a JVM maps instead of parsing them.
+
+    A broker starts with half the CPU then. Made once for each version of Kafka and of Java.
+    """
+    kafka_libs()  # and Java, too
+    key = digest(POM, run(["java", "--version"]))
+    return cached("kafka-classes", key, _archive_classes)
+
+
+def _archive_classes(archive: Path) -> None:
+    with scratch_folder("kafka-classes") as folder:
+        cluster = KafkaCluster(Path(folder), brokers=1)
+        try:
+            cluster.archive_classes(archive)
+        finally:
+            cluster.stop()
 
 
 class KafkaCluster:
@@ -82,6 +103,7 @@ class KafkaCluster:
         self._second_ports = ports[brokers + 1 : 2 * brokers + 1]
         self.meters = dict(enumerate(ports[2 * brokers + 1 :])) if metered else {}
         self._processes: dict[str, Java] = {}
+        self._jvm = _JVM
         # The kernel ends a process when the thread that started it ends, so it is always this one.
         self._parent = ThreadPoolExecutor(1, thread_name_prefix="parent")
 
@@ -96,11 +118,21 @@ class KafkaCluster:
         Raises:
             TimeoutError: Something did not come up; with the end of its log.
         """
-        (self._folder / "log4j.properties").write_text(LOG4J)
-        self._libs = kafka_libs()
-        if not self._servers:
-            self.start_zookeeper()
+        self._jvm = [*_JVM, f"-XX:SharedArchiveFile={class_archive()}"]
+        self._prepare()
         self.start_broker(*(self.brokers if brokers is None else brokers))
+
+    def archive_classes(self, archive: Path) -> None:
+        """Have a broker that starts and ends by itself leave the classes that it loaded.
+
+        Raises:
+            TimeoutError: It does not come up, or does not end.
+        """
+        self._prepare()
+        self._jvm = [*_JVM, f"-XX:ArchiveClassesAtExit={archive}"]
+        self.start_broker(0)
+        self._processes["broker-0"].signal(signal.SIGTERM)
+        self._processes["broker-0"].wait(START_DEADLINE)
 
     def stop(self) -> None:
         """End every process at once; what is on disk is the caller's to remove."""
@@ -303,6 +335,13 @@ class KafkaCluster:
             options.append(f"-javaagent:{agent}={LOOPBACK}:{self.meters[broker]}:{JMX}")
         self._launch(f"broker-{broker}", options, ["kafka.Kafka", str(config)])
 
+    def _prepare(self) -> None:
+        """Make what processes need, and have ZooKeeper, unless it runs elsewhere."""
+        (self._folder / "log4j.properties").write_text(LOG4J)
+        self._libs = kafka_libs()
+        if not self._servers:
+            self.start_zookeeper()
+
     def _await_broker(self, broker: int) -> None:
         started = f"[KafkaServer id={broker}] started"
         self._processes[f"broker-{broker}"].wait_for(started, START_DEADLINE)
@@ -327,7 +366,7 @@ class KafkaCluster:
 
     def _launch(self, name: str, options: list[str], main: list[str]) -> None:
         log4j = f"-Dlog4j.configuration=file:{self._folder / 'log4j.properties'}"
-        argv = ["java", *options, *_JVM, log4j, "-cp", f"{self._libs}/*", *main]
+        argv = ["java", *options, *self._jvm, log4j, "-cp", f"{self._libs}/*", *main]
         log = self._folder / f"{name}.log"
         self._processes[name] = self._parent.submit(Java, name, argv, log).result()
 

@@ -58,10 +58,10 @@ class Java:
         self.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
-    def wait(self) -> None:
+    def wait(self, deadline: float = STOP_DEADLINE) -> None:
         """Wait for it to end by itself; kill it if it does not."""
         try:
-            self._process.wait(STOP_DEADLINE)
+            self._process.wait(deadline)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
