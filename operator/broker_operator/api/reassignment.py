@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 CLUSTER_LABEL = "broker-operator.dev/cluster"
 UNDOES_ANNOTATION = "broker-operator.dev/undoes"
 """Name of the Reassignment whose moves this one takes back."""
+UNDOES_UID_ANNOTATION = "broker-operator.dev/undoes-uid"
+"""Its uid, for names are used again."""
 SWEEP_FINALIZER = "broker-operator.dev/throttle-sweep"
 """Holds a deleted Reassignment until the throttle that it recorded is swept."""
 
@@ -104,6 +106,7 @@ class Reassignment:
         undo: What it has moved shall go back.
         state: Where it is in its life.
         undoes: Name of the one whose moves it takes back, where its cause is that.
+        undoes_uid: Uid of that one; empty if an older operator has made it.
         started: When its first plan began to be carried out; empty before.
         ended: When it ended; empty before.
         plan_hash: Hash of the stored plan, empty before there is one.
@@ -132,6 +135,7 @@ class Reassignment:
     paused: bool
     undo: bool
     undoes: str
+    undoes_uid: str
     state: State
     started: str
     ended: str
@@ -168,6 +172,18 @@ class Reassignment:
         tail = self.name.rpartition("-")[2]
         return int(tail) if tail.isdigit() else 0
 
+    def takes_back(self, other: Reassignment) -> bool:
+        """Whether it is that one whose moves this one leads back.
+
+        Where no uid is noted, as older operators noted none, it cannot be one that was made later
+        under the same name.
+        """
+        if self.undoes != other.name:
+            return False
+        if self.undoes_uid:
+            return self.undoes_uid == other.uid
+        return other.created <= self.created
+
     @property
     def status(self) -> Mapping[str, Any]:
         """`status` as read."""
@@ -182,6 +198,7 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
     plan = status.get("plan") or {}
     replace = spec.get("replace")
     owners = metadata.get("ownerReferences") or ()
+    annotations = metadata.get("annotations") or {}
     return Reassignment(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -197,7 +214,8 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
         approved_plan=spec.get("approvedPlan", ""),
         paused=spec.get("paused", False),
         undo=spec.get("undo", False),
-        undoes=(metadata.get("annotations") or {}).get(UNDOES_ANNOTATION, ""),
+        undoes=annotations.get(UNDOES_ANNOTATION, ""),
+        undoes_uid=annotations.get(UNDOES_UID_ANNOTATION, ""),
         state=_decode_state(status.get("conditions") or ()),
         started=status.get("startedAt", ""),
         ended=status.get("finishedAt", ""),

@@ -50,7 +50,7 @@ def undoing(reassignments: Sequence[Reassignment]) -> Reassignment | None:
     waiting = queue(reassignments)
     active = waiting[0] if waiting else None
     if active is not None and active.cause is Cause.UNDO and not active.undo:
-        return next((r for r in reassignments if r.name == active.undoes), None)
+        return next(filter(active.takes_back, reassignments), None)
     if active is not None and active.undo:
         return active
     last = last_started(reassignments)

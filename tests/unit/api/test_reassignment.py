@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from broker_operator.api.reassignment import Cause, ThrottleRecord, decode_reassignment
+from broker_operator.api.reassignment import (
+    UNDOES_ANNOTATION,
+    UNDOES_UID_ANNOTATION,
+    Cause,
+    ThrottleRecord,
+    decode_reassignment,
+)
 
 
 def body(**status: Any) -> dict[str, Any]:
@@ -101,3 +107,26 @@ def test_the_number_is_at_the_end_of_the_name(name: str, number: int) -> None:
     given = body()
     given["metadata"]["name"] = name
     assert decode_reassignment(given).number == number
+
+
+@pytest.mark.parametrize(
+    ("undoes", "uid", "made", "expected"),
+    [
+        ("demo-12", "u", "2026-01-01T00:00:00Z", True),
+        ("demo-12", "another", "2026-01-01T00:00:00Z", False),
+        ("demo-11", "u", "2026-01-01T00:00:00Z", False),
+        ("demo-12", "", "2026-01-01T00:00:00Z", True),
+        ("demo-12", "", "2026-01-01T00:00:01Z", True),
+        ("demo-12", "", "2026-01-01T00:00:02Z", False),
+        ("", "", "2026-01-01T00:00:00Z", False),
+    ],
+    ids=["it", "its successor", "another", "by name", "just made", "made later", "nothing"],
+)
+def test_an_undo_takes_back_one_reassignment_and_none_that_has_its_name_later(
+    undoes: str, uid: str, made: str, *, expected: bool
+) -> None:
+    old, undo = body(), body()
+    old["metadata"]["creationTimestamp"] = made
+    noted = {UNDOES_ANNOTATION: undoes, UNDOES_UID_ANNOTATION: uid}
+    undo["metadata"] |= {"annotations": noted, "creationTimestamp": "2026-01-01T00:00:01Z"}
+    assert decode_reassignment(undo).takes_back(decode_reassignment(old)) is expected

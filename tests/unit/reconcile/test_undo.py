@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from broker_operator.api.reassignment import Cause, State
+from broker_operator.api.reassignment import UNDOES_UID_ANNOTATION, Cause, State
 from broker_operator.core.render.reassignment import read_plan
 from tests.unit.reconcile.test_absence import lose, wait_for
-from tests.unit.reconcile.test_control import ask, change, found
+from tests.unit.reconcile.test_control import ask, change, found, told
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
@@ -245,6 +245,41 @@ async def test_a_topic_whose_deletion_hangs_is_named_with_the_broker_that_it_han
     world.kafka.delete_topic(topic)
     await world.settle()
     assert world.removed == [3]
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["by uid", "by name, as it once was"])
+async def test_a_name_that_was_undone_before_can_be_undone_again(*, by_name: bool) -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    before = world.assignment()
+    ask(world, "mine", evacuate=[3])
+    await world.until(lambda: world.load()[3] < 5)
+    change(world, "mine", undo=True)
+    await world.settle()
+    assert world.assignment() == before
+    if by_name:
+        world.kube.edit(
+            "Reassignment",
+            NAMESPACE,
+            "demo-1",
+            lambda body: body["metadata"]["annotations"].pop(UNDOES_UID_ANNOTATION),
+        )
+    world.kube.remove("Reassignment", NAMESPACE, "mine")
+    await world.settle()
+    ask(world, "mine", evacuate=[3])
+    await world.until(lambda: world.load()[3] < 5)
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    change(world, "mine", undo=True)
+    for _ in range(5):
+        await world.one_pass()
+    assert world.throttled(), "what flies back is held back still"
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert world.assignment() == before
+    assert found(world, "mine").state is State.UNDONE
+    assert told(world, "mine") == "taken back by demo-2"
+    assert not world.throttled()
 
 
 # What has ended half-way.

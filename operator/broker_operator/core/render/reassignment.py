@@ -13,6 +13,7 @@ from broker_operator.api.reassignment import (
     CLUSTER_LABEL,
     SWEEP_FINALIZER,
     UNDOES_ANNOTATION,
+    UNDOES_UID_ANNOTATION,
     Cause,
     Reassignment,
 )
@@ -43,13 +44,16 @@ def reassignment(
     number: int,
     cause: Cause,
     brokers: Iterable[BrokerId],
-    undoes: str = "",
+    undoes: Reassignment | None = None,
 ) -> KubeObject:
-    """Render a new Reassignment; `undoes` names the one whose moves it takes back."""
+    """Render a new Reassignment; `undoes` is the one whose moves it takes back."""
     name = naming.reassignment(cluster.name, number)
     body = adopted(cluster, name)
     if undoes:
-        body["metadata"]["annotations"] = {UNDOES_ANNOTATION: undoes}
+        body["metadata"]["annotations"] = {
+            UNDOES_ANNOTATION: undoes.name,
+            UNDOES_UID_ANNOTATION: undoes.uid,
+        }
     spec = {"cluster": cluster.name, "cause": str(cause), "brokers": sorted(brokers)}
     return {**body, "spec": spec}
 

@@ -177,11 +177,10 @@ def foreign(scope: Scope) -> Blocked:
 async def _end_older(scope: Scope) -> Outcome | None:
     """End what was overtaken: whoever made a new one may have died before the old one's end."""
     facts = scope.facts
-    taking_back = {r.undoes: r.name for r in facts.own if r.undoes}
     for old in facts.reassignments:
-        if old.undo and old.name in taking_back and old.state is not State.UNDONE:
-            why = f"taken back by {taking_back[old.name]}"
-            return await record.end(scope, old, State.UNDONE, why)
+        by = [r.name for r in facts.own if r.takes_back(old)]
+        if old.undo and by and old.state is not State.UNDONE:
+            return await record.end(scope, old, State.UNDONE, f"taken back by {by[-1]}")
     for old in facts.own[:-1]:
         if not old.finished:
             why = "a newer Reassignment was made"
@@ -354,6 +353,6 @@ async def _replace(
         return found
     if not found.plan.changes:
         return await record.end(scope, active, State.SUPERSEDED, "the desired brokers changed")
-    created = await record.create(scope, cause, active.name if cause is Cause.UNDO else "")
+    created = await record.create(scope, cause, active if cause is Cause.UNDO else None)
     await record.store(scope, created, *found)
     return await record.end(scope, active, State.SUPERSEDED, f"{created.name} replaces it")

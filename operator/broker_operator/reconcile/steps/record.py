@@ -32,7 +32,7 @@ PLAN_CHANGED = "PlanChanged"
 """Reason of Approved when what was approved does not fit any more."""
 
 
-async def create(scope: Scope, cause: Cause, undoes: str = "") -> Reassignment:
+async def create(scope: Scope, cause: Cause, undoes: Reassignment | None = None) -> Reassignment:
     """Make the next Reassignment over the brokers that are desired."""
     cluster, desired = scope.facts.cluster, scope.diagnosis.desired
     number = scope.facts.last_number + 1

@@ -28,7 +28,7 @@ def wanted(scope: Scope) -> Reassignment | None:
     active, undone = scope.facts.active, scope.facts.undoing
     if undone is None or not undone.undo or undone.deleting:
         return None
-    if active is not undone and active is not None and active.undoes == undone.name:
+    if active is not undone and active is not None and active.takes_back(undone):
         return None
     return undone
 
@@ -68,7 +68,7 @@ async def begin(scope: Scope, old: Reassignment, ensemble: Ensemble, kafka: Kafk
     if not found.plan.changes:
         what = "everything else" if kept else "everything"
         return await record.end(scope, old, State.UNDONE, f"{what} is where it was{kept}")
-    created = await record.create(scope, Cause.UNDO, undoes=old.name)
+    created = await record.create(scope, Cause.UNDO, undoes=old)
     await record.store(scope, created, *found)
     return await record.end(scope, old, State.UNDONE, f"taken back by {created.name}{kept}")
 
