@@ -1,4 +1,7 @@
-"""The operator is killed before and after every single external call of 3 -> 4 -> 3."""
+"""The operator is killed before and after every single external call of 3 -> 4 -> 3.
+
+So it is where the 3 -> 4 is taken back half-way.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.unit.reconcile.world import PASS_LIMIT, World, filled_world
 if TYPE_CHECKING:
     from broker_operator.core.model import KubeObject
 
-PHASES = {"out": (3, 4), "in": (4, 3)}
+PHASES = {"out": (3, 4), "in": (4, 3), "back": (4, 3)}
 
 
 async def world_before(phase: str, via: str) -> World:
@@ -23,6 +26,10 @@ async def world_before(phase: str, via: str) -> World:
     if phase == "in":
         world.scale(4)
         await world.settle()
+    if phase == "back":
+        world.scale(4)
+        await world.until(lambda: world.load()[3] > 1)
+        world.kafka.complete()
     world.scale(PHASES[phase][1])
     world.kafka.moved.clear()
     return world

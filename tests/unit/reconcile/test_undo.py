@@ -10,10 +10,13 @@ from broker_operator.api.reassignment import UNDOES_UID_ANNOTATION, Cause, State
 from broker_operator.core.render.reassignment import read_plan
 from tests.unit.reconcile.test_absence import lose, wait_for
 from tests.unit.reconcile.test_control import ask, change, found, told
+from tests.unit.reconcile.test_leftovers import dies_at
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.fakes.kube import Call
 
 GIB = 1024**3
 SLOW = {"throttle": "50Mi", "maxMovesPerBroker": 1}
@@ -280,6 +283,88 @@ async def test_a_name_that_was_undone_before_can_be_undone_again(*, by_name: boo
     assert found(world, "mine").state is State.UNDONE
     assert told(world, "mine") == "taken back by demo-2"
     assert not world.throttled()
+
+
+# Killed in between.
+
+
+def stores_its_plan(call: Call) -> bool:
+    return call.verb == "apply" and "demo-2" in call.name
+
+
+def records_its_plan(call: Call) -> bool:
+    return call.verb == "apply_status" and call.name == "demo-2"
+
+
+@pytest.mark.parametrize("by", ["undo", "replicas"])
+@pytest.mark.parametrize("here", [stores_its_plan, records_its_plan])
+async def test_the_old_one_ends_once_the_plan_that_takes_it_back_is_stored(
+    here: Callable[[Call], bool], by: str
+) -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    before = world.assignment()
+    world.scale(4)
+    await world.until(lambda: world.load()[3] > 1)
+    if by == "undo":
+        change(world, "demo-1", undo=True)
+    else:
+        world.scale(3)
+    await dies_at(world, here)
+    while not found(world, "demo-2").plan_hash:
+        assert not found(world, "demo-1").finished
+        await world.one_pass()
+    await world.settle()
+    assert world.assignment() == before
+    assert found(world, "demo-2").succeeded
+    assert found(world, "demo-1").state is (State.UNDONE if by == "undo" else State.SUPERSEDED)
+    assert len(world.reassignments()) == 2
+    assert not world.throttled()
+
+
+@pytest.mark.parametrize("name", ["demo-1", "mine"])
+@pytest.mark.parametrize("done", [False, True], ids=["half done", "done"])
+async def test_an_undo_that_is_refused_has_ended_nothing(name: str, *, done: bool) -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    before = world.assignment()
+    if name == "mine":
+        ask(world, name, evacuate=[3])
+        await world.until(lambda: found(world, name).succeeded if done else world.load()[3] < 4)
+    else:
+        world.scale(3)
+        await world.until(lambda: world.load()[3] < (1 if done else 4))
+        if done:
+            await world.until(lambda: found(world, name).succeeded)
+    change(world, name, undo=True)
+    await dies_at(world, lambda call: call.verb == "apply" and "-plan-" in call.name)
+    undo = world.reassignments()[-1]
+    assert undo.undoes == name
+    sizes = {tp: part.size for tp, part in world.partitions()}
+    for tp, part in world.partitions():
+        if before[tp] != part.state.replicas:
+            part.size = 9 * GIB
+    await wait_for(world, 30)
+    assert world.condition("Stalled") == ("True", "NotEnoughDisk")
+    assert found(world, name).state is not State.UNDONE
+    assert world.removed == []
+    for tp, part in world.partitions():
+        part.size = sizes[tp]
+    await world.settle()
+    assert found(world, name).state is State.UNDONE
+    assert told(world, name) == f"taken back by {undo.name}"
+    assert world.assignment() == before
+
+
+async def test_what_replaces_the_old_one_may_have_nothing_to_do_any_more() -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.scale(4)
+    await world.until(lambda: world.load()[3] > 1)
+    world.scale(5)
+    await dies_at(world, stores_its_plan)
+    for topic in list(world.kafka.topics):
+        world.kafka.delete_topic(topic)
+    await world.settle()
+    assert [r.state for r in world.reassignments()] == [State.SUPERSEDED, State.SUCCEEDED]
+    assert world.condition("Stalled") is None
 
 
 # What has ended half-way.

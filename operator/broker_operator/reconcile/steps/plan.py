@@ -175,14 +175,19 @@ def foreign(scope: Scope) -> Blocked:
 
 
 async def _end_older(scope: Scope) -> Outcome | None:
-    """End what was overtaken: whoever made a new one may have died before the old one's end."""
+    """End what was overtaken: whoever made a new one may have died before the old one's end.
+
+    Not before the new one has its plan: if that is refused, nothing was taken back or replaced.
+    """
     facts = scope.facts
     for old in facts.reassignments:
-        by = [r.name for r in facts.own if r.takes_back(old)]
+        # Without a plan it has succeeded if everything was in its place by the time it was planned.
+        by = [r.name for r in facts.own if r.takes_back(old) and (r.plan_hash or r.succeeded)]
         if old.undo and by and old.state is not State.UNDONE:
             return await record.end(scope, old, State.UNDONE, f"taken back by {by[-1]}")
     for old in facts.own[:-1]:
-        if not old.finished:
+        newest = facts.own[-1]
+        if not old.finished and (newest.plan_hash or newest.finished):
             why = "a newer Reassignment was made"
             return await record.end(scope, old, State.SUPERSEDED, why)
     return None
