@@ -72,8 +72,16 @@ class Kubernetes(Protocol):
         """
         ...
 
-    async def set_finalizers(self, body: KubeObject, finalizers: Iterable[str]) -> None:
-        """Replace the finalizers of the object as read; ConflictError if it changed since."""
+    async def set_finalizers(
+        self,
+        body: KubeObject,
+        finalizers: Iterable[str],
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Replace the finalizers of the object as read; ConflictError if it changed since.
+
+        In the same write, set these annotations; others stay as they are.
+        """
         ...
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:

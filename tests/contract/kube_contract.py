@@ -381,6 +381,23 @@ class Deleting:
         assert now["metadata"]["finalizers"] == ["example.com/theirs"]
         await kube.set_finalizers(now, [])
 
+    async def test_annotations_are_set_with_them_and_others_stay(
+        self, kube: Kubernetes, namespace: str
+    ) -> None:
+        body = broker_cluster(namespace)
+        body["metadata"]["annotations"] = {"example.com/theirs": "a", "broker-operator.dev/x": "b"}
+        read = await kube.create(body)
+        await kube.set_finalizers(read, [FINALIZER], {"broker-operator.dev/x": "c"})
+        now = await kube.get("BrokerCluster", namespace, "orders")
+        assert now is not None
+        assert now["metadata"]["finalizers"] == [FINALIZER]
+        wanted = {"example.com/theirs": "a", "broker-operator.dev/x": "c"}
+        assert now["metadata"]["annotations"] == wanted
+        await kube.set_finalizers(now, [])
+        now = await kube.get("BrokerCluster", namespace, "orders")
+        assert now is not None
+        assert now["metadata"]["annotations"] == wanted
+
     async def test_finalizers_of_an_object_that_is_gone_are_a_conflict(
         self, kube: Kubernetes, namespace: str
     ) -> None:

@@ -169,7 +169,12 @@ class FakeKube:
         self.after(call)
         return self._live(body)
 
-    async def set_finalizers(self, body: KubeObject, finalizers: Iterable[str]) -> None:
+    async def set_finalizers(
+        self,
+        body: KubeObject,
+        finalizers: Iterable[str],
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         """See `ports.Kubernetes.set_finalizers`."""
         call = self._enter("set_finalizers", *key_of(body))
         if (live := self.find(*key_of(body))) is None:
@@ -181,6 +186,8 @@ class FakeKube:
             raise RejectedError(f"no new finalizers on {_shown(body)}, it is being deleted")
         if names:
             live["metadata"]["finalizers"] = names
+        if annotations:
+            live["metadata"].setdefault("annotations", {}).update(annotations)
         content = client_part(live) | status_part(live)
         self._store.replace(key_of(body), content, f"{OPERATOR}/Update")
         self.after(call)

@@ -141,13 +141,20 @@ class KubeApi:
         answer = await self._send("PATCH", target, manager, identity | {"status": None}, _MERGE)
         return answer.unwrap("apply")
 
-    async def set_finalizers(self, body: KubeObject, finalizers: Iterable[str]) -> None:
+    async def set_finalizers(
+        self,
+        body: KubeObject,
+        finalizers: Iterable[str],
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         """See `ports.Kubernetes.set_finalizers`."""
         self._on_write("set_finalizers")
         version = body["metadata"]["resourceVersion"]
-        patch = {"metadata": {"resourceVersion": version, "finalizers": [*finalizers]}}
+        metadata: KubeObject = {"resourceVersion": version, "finalizers": [*finalizers]}
+        if annotations:
+            metadata["annotations"] = {**annotations}
         manager = {"fieldManager": FIELD_MANAGER}
-        answer = await self._send("PATCH", Target.of(body), manager, patch, _MERGE)
+        answer = await self._send("PATCH", Target.of(body), manager, {"metadata": metadata}, _MERGE)
         answer.unwrap("set finalizers of")
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:

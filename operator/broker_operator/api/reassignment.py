@@ -14,6 +14,8 @@ UNDOES_ANNOTATION = "broker-operator.dev/undoes"
 """Name of the Reassignment whose moves this one takes back."""
 UNDOES_UID_ANNOTATION = "broker-operator.dev/undoes-uid"
 """Its uid, for names are used again."""
+ENDED_ANNOTATION = "broker-operator.dev/ended"
+"""How it has ended, beside its status: one whose status is lost must not run again."""
 SWEEP_FINALIZER = "broker-operator.dev/throttle-sweep"
 """Holds a deleted Reassignment until the throttle that it recorded is swept."""
 
@@ -105,6 +107,7 @@ class Reassignment:
         paused: Nothing more is submitted.
         undo: What it has moved shall go back.
         state: Where it is in its life.
+        ended_as: How it has ended by its metadata; None if these do not tell.
         undoes: Name of the one whose moves it takes back, where its cause is that.
         undoes_uid: Uid of that one; empty if an older operator has made it.
         started: When its first plan began to be carried out; empty before.
@@ -137,6 +140,7 @@ class Reassignment:
     undoes: str
     undoes_uid: str
     state: State
+    ended_as: State | None
     started: str
     ended: str
     deleting: bool
@@ -155,6 +159,11 @@ class Reassignment:
     def finished(self) -> bool:
         """Whether it has ended, one way or the other."""
         return self.state in ENDED
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether it has ended and its status, which was lost, does not tell."""
+        return self.finished and _told_state(self.status) not in ENDED
 
     @property
     def succeeded(self) -> bool:
@@ -199,6 +208,8 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
     replace = spec.get("replace")
     owners = metadata.get("ownerReferences") or ()
     annotations = metadata.get("annotations") or {}
+    told, noted = _told_state(status), annotations.get(ENDED_ANNOTATION)
+    ended_as = State(noted) if noted in ENDED else None
     return Reassignment(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -216,7 +227,8 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
         undo=spec.get("undo", False),
         undoes=annotations.get(UNDOES_ANNOTATION, ""),
         undoes_uid=annotations.get(UNDOES_UID_ANNOTATION, ""),
-        state=_decode_state(status.get("conditions") or ()),
+        state=told if told in ENDED or ended_as is None else ended_as,
+        ended_as=ended_as,
         started=status.get("startedAt", ""),
         ended=status.get("finishedAt", ""),
         deleting="deletionTimestamp" in metadata,
@@ -233,7 +245,8 @@ def decode_reassignment(body: Mapping[str, Any]) -> Reassignment:
     )
 
 
-def _decode_state(conditions: Iterable[Mapping[str, Any]]) -> State:
+def _told_state(status: Mapping[str, Any]) -> State:
+    conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
     reason = next((c.get("reason") for c in conditions if c.get("type") == "Complete"), None)
     return State(reason) if reason in set(State) else State.QUEUED
 

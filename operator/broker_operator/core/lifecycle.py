@@ -72,6 +72,8 @@ def overtaken(reassignments: Sequence[Reassignment]) -> list[Reassignment]:
 
 def too_late(reassignment: Reassignment) -> str:
     """Say why one that has ended cannot be undone any more, and what does instead."""
+    if reassignment.succeeded and not reassignment.started:
+        return "cannot be undone, for nothing tells what it has moved, if anything"
     if reassignment.succeeded:
         return "cannot be undone, for others came after it: undo the last one first"
     return (
@@ -92,13 +94,23 @@ def held_back(reassignments: Sequence[Reassignment], desired: frozenset[int]) ->
         return ""
     undone = newest.state is State.UNDONE
     went_back = newest.cause is Cause.UNDO and newest.succeeded
-    if undone or (went_back and not desired.issuperset(newest.plan_brokers)):
+    if undone or (went_back and _against_the_spec(newest, reassignments, desired)):
         name = newest.name if undone else newest.undoes
         return (
             f"{name} was undone, so nothing moves by itself; change spec.replicas, or delete "
             f"Reassignment {newest.name} to have it planned anew"
         )
     return ""
+
+
+def _against_the_spec(
+    undo: Reassignment, reassignments: Sequence[Reassignment], desired: frozenset[int]
+) -> bool:
+    """Whether an undo led away from what the spec asks for."""
+    if undo.plan_brokers:
+        return not desired.issuperset(undo.plan_brokers)
+    # It had no plan, or its status was lost: only a person's word leads there.
+    return all(r.undo for r in reassignments if undo.takes_back(r))
 
 
 def balanced_over(

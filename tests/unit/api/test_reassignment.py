@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from broker_operator.api.reassignment import (
+    ENDED_ANNOTATION,
     UNDOES_ANNOTATION,
     UNDOES_UID_ANNOTATION,
     Cause,
+    State,
     ThrottleRecord,
     decode_reassignment,
 )
@@ -130,3 +132,25 @@ def test_an_undo_takes_back_one_reassignment_and_none_that_has_its_name_later(
     noted = {UNDOES_ANNOTATION: undoes, UNDOES_UID_ANNOTATION: uid}
     undo["metadata"] |= {"annotations": noted, "creationTimestamp": "2026-01-01T00:00:01Z"}
     assert decode_reassignment(undo).takes_back(decode_reassignment(old)) is expected
+
+
+@pytest.mark.parametrize(
+    ("noted", "reason", "state", "forgotten"),
+    [
+        ("Succeeded", "", State.SUCCEEDED, True),
+        ("Refused", "", State.REFUSED, True),
+        ("Succeeded", "Queued", State.SUCCEEDED, True),
+        ("Succeeded", "Undone", State.UNDONE, False),
+        ("Succeeded", "Succeeded", State.SUCCEEDED, False),
+        ("Moving", "", State.QUEUED, False),
+        ("whatever", "Moving", State.MOVING, False),
+        ("", "", State.QUEUED, False),
+    ],
+)
+def test_an_end_is_known_by_the_metadata_where_the_status_does_not_tell(
+    noted: str, reason: str, state: State, *, forgotten: bool
+) -> None:
+    given = body(conditions=[{"type": "Complete", "reason": reason}] if reason else [])
+    given["metadata"]["annotations"] = {ENDED_ANNOTATION: noted} if noted else {}
+    made = decode_reassignment(given)
+    assert (made.state, made.forgotten) == (state, forgotten)

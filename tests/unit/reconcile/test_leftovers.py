@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker_operator.api.reassignment import Cause, State
+from broker_operator.api.reassignment import SWEEP_FINALIZER, Cause, State
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.unit.reconcile.test_absence import lose, wait_for
-from tests.unit.reconcile.test_control import ask, change, found
+from tests.unit.reconcile.test_control import ask, change, found, told
 from tests.unit.reconcile.test_planned_anew import (
     ONE_BY_ONE,
     Rows,
@@ -297,3 +297,124 @@ async def test_names_may_be_as_long_as_they_can_be(length: int) -> None:
     ask(world, "a" * length, evacuate=[3])
     await world.settle()
     assert found(world, "a" * length).succeeded
+
+
+# What has ended, and says so no more.
+
+
+async def rest(world: World, name: str) -> None:
+    """Lose the status of one that has ended, and see that nothing comes of it but a new one."""
+    was, before = found(world, name), world.assignment()
+    wipe(world, name)
+    moved = len(world.kafka.moved)
+    await world.settle()
+    now = found(world, name)
+    assert now.state is was.state
+    assert now.status["conditions"][-1]["status"] == str(was.succeeded)
+    assert "its status was lost" in told(world, name)
+    assert world.recorder.reasons().count("StatusLost") == 1
+    assert world.assignment() == before
+    assert len(world.kafka.moved) == moved
+    world.forget_writes()
+    await world.settle()
+    assert world.writes() == []
+
+
+async def test_a_request_that_has_ended_does_not_run_again_when_its_status_is_lost() -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE)
+    ask(world, "mine", evacuate=[3])
+    ask(world, "back")
+    await world.settle()
+    assert world.load()[3] > 0
+    await rest(world, "mine")
+    change(world, "mine", undo=True)
+    await world.settle()
+    (why,) = found(world, "mine").status["blockedBy"]
+    assert "nothing tells what it has moved" in why
+
+
+async def test_nor_does_a_scaling() -> None:
+    world = await filled_world(3, reassignment=ONE_BY_ONE)
+    world.scale(4)
+    await world.settle()
+    ask(world, "mine", evacuate=[3])
+    await world.settle()
+    await rest(world, "demo-1")
+
+
+async def test_what_was_refused_stays_so_when_its_status_is_lost() -> None:
+    world = await filled_world(3)
+    ask(world, "mine", topics=["late"])
+    await world.settle()
+    world.kafka.create_topic("late", {0: (0, 1), 1: (0, 1), 2: (0, 1)}, size=10)
+    await rest(world, "mine")
+
+
+@pytest.mark.parametrize("by", ["undo", "replicas"])
+async def test_what_a_user_has_undone_is_not_done_again_when_the_status_of_that_is_lost(
+    by: str,
+) -> None:
+    world = await filled_world(3, reassignment=ONE_BY_ONE)
+    world.scale(4)
+    await world.until(lambda: world.load()[3] > 1)
+    if by == "undo":
+        change(world, "demo-1", undo=True)
+    else:
+        world.scale(3)
+    await world.settle()
+    await rest(world, "demo-2")
+    held = "demo-1 was undone, so nothing moves by itself"
+    assert any(held in line for line in world.memory.said) is (by == "undo")
+
+
+async def test_what_may_move_is_held_until_its_throttle_is_swept() -> None:
+    """All that tells of its end is lost, as where it was written over: so it moves again."""
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
+    ask(world, "mine", evacuate=[3])
+    ask(world, "back")
+    await world.settle()
+    assert found(world, "mine").finalizers == ()
+    wipe(world, "mine")
+    world.kube.edit(
+        "Reassignment", NAMESPACE, "mine", lambda body: body["metadata"].pop("annotations")
+    )
+    world.kafka.complete_after = None
+    await world.until(lambda: bool(world.in_flight()))
+    assert world.throttled()
+    world.kube.remove("Reassignment", NAMESPACE, "mine")
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert [r.name for r in world.reassignments()] == ["back"]
+    assert not world.throttled()
+
+
+@pytest.mark.parametrize("name", ["demo-1", "mine"])
+async def test_a_finalizer_that_is_taken_off_in_mid_move_is_put_back(name: str) -> None:
+    world = await filled_world(4, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
+    world.kafka.complete_after = None
+    if name == "demo-1":
+        world.scale(3)
+    else:
+        ask(world, name, evacuate=[3])
+    await world.until(lambda: bool(world.in_flight()))
+    world.kube.edit(
+        "Reassignment", NAMESPACE, name, lambda body: body["metadata"].pop("finalizers")
+    )
+    await world.one_pass()
+    assert found(world, name).finalizers == (SWEEP_FINALIZER,)
+    world.kafka.complete_after = 1
+    await world.settle()
+    assert found(world, name).succeeded
+    assert found(world, name).finalizers == ()
+    assert not world.throttled()
+
+
+async def test_the_end_of_one_is_noted_although_a_broker_that_is_away_keeps_it() -> None:
+    world = await led_around()
+    world.kafka.complete()
+    world.kafka.complete_after = 1
+    await world.settle()
+    old = found(world, "demo-1")
+    assert old.succeeded
+    assert old.finalizers == (SWEEP_FINALIZER,)
+    assert old.ended_as is State.SUCCEEDED

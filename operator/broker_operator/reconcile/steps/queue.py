@@ -32,18 +32,33 @@ async def admit(scope: Scope) -> Outcome:
             withdrawn = await _withdraw(scope, request)
             if withdrawn is not None:
                 return withdrawn
-    waiting = [r for r in facts.queue if r.requested and not r.started and not r.deleting]
-    for request in waiting:
-        if not request.owner:
-            scope.touched.add(request.uid)
-            await scope.kube.apply(render.adopted(facts.cluster, request.name, request.uid))
-            return Wait("TakenIn", f"Reassignment {request.name} is taken in")
+    if (outcome := await _put_right(scope)) is not None:
+        return outcome
     if isinstance(facts.ensemble, Unknown) or facts.ensemble.unreadable:
         return DONE
+    waiting = [r for r in facts.queue if r.requested and not r.started and not r.deleting]
     for request in waiting:
         if refusal := objection(request, facts.ensemble, scope.diagnosis.desired):
             return await record.end(scope, request, State.REFUSED, refusal, warning=True)
     return DONE
+
+
+async def _put_right(scope: Scope) -> Outcome | None:
+    """Say again how those have ended whose status was lost; see that all others are held.
+
+    Whatever may yet move would leave its throttle behind if it were deleted in mid-move. It lacks
+    what holds it if it is new, if that was taken off, or if it had ended and nothing says so.
+    """
+    for old in scope.facts.reassignments:
+        if old.forgotten:
+            return await record.end_again(scope, old)
+    for waiting in scope.facts.queue:
+        held = waiting.owner and SWEEP_FINALIZER in waiting.finalizers
+        if not held and not waiting.deleting:
+            scope.touched.add(waiting.uid)
+            await scope.kube.apply(render.adopted(scope.facts.cluster, waiting.name, waiting.uid))
+            return Wait("TakenIn", f"Reassignment {waiting.name} is taken in")
+    return None
 
 
 async def _withdraw(scope: Scope, request: Reassignment) -> Outcome | None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from broker_operator.api.conditions import Condition, merge_conditions
 from broker_operator.api.quantity import format_bytes
-from broker_operator.api.reassignment import Cause, Reassignment, State, decode_reassignment
+from broker_operator.api.reassignment import (
+    ENDED_ANNOTATION,
+    Cause,
+    Reassignment,
+    State,
+    decode_reassignment,
+)
 from broker_operator.api.spec import Approval
 from broker_operator.core import lifecycle
 from broker_operator.core.facts import StoredPlan
@@ -165,6 +171,17 @@ async def end(
     text = f"{old.name} ({old.cause}): {why}"
     await scope.tell(f"{state}Reassignment", text, warning=warning)
     return Wait(str(state), text)
+
+
+async def end_again(scope: Scope, old: Reassignment) -> Outcome:
+    """Write down anew how one has ended whose status was lost, as far as it is known."""
+    why = "it has ended so before its status was lost"
+    if old.requested:
+        why += f"; to have it done again, make another one without annotation {ENDED_ANNOTATION}"
+    await update(scope, old, lifecycle.conditions(old, old.state, why))
+    text = f"{old.name} ({old.cause}) has ended, as {old.state}, before its status was lost"
+    await scope.tell("StatusLost", text, warning=True)
+    return Wait("StatusLost", text)
 
 
 async def update(
