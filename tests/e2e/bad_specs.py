@@ -424,7 +424,14 @@ BAD_AT_CREATION: tuple[BadSpec, ...] = (
         "cause of the operator",
         _spec(cause="ScaleUp"),
         "spec",
-        "cause is the operator's to set",
+        "cause and brokers are the operator's to set; leave both out",
+        GOOD_REQUEST,
+    ),
+    BadSpec(
+        "brokers of a request",
+        _spec(brokers=[0, 1]),
+        "spec",
+        "cause and brokers are the operator's to set; leave both out; evacuate names brokers",
         GOOD_REQUEST,
     ),
     BadSpec(
