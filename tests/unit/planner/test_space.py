@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker_operator.core.diagnose import largest_sizes
+from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import Broker, BrokerLogs, KafkaView, Unknown
 from broker_operator.core.planner import (
     Disk,
@@ -16,6 +18,7 @@ from broker_operator.core.planner import (
     make_plan,
     overfull,
     too_full,
+    untold,
 )
 
 GIB = 1024**3
@@ -82,6 +85,53 @@ def test_only_who_gets_something_is_judged_and_only_if_its_disk_is_known() -> No
     assert overfull(scale_up(), SIZES, {0: full, 1: full}) == []
     assert overfull(scale_up(), {}, {2: full}) == [], "sizes that are not known do not count"
     assert overfull(scale_up(), {"t": dict.fromkeys(range(8), 0)}, {2: full}) == []
+
+
+SILENT = Unknown("broker 2 does not answer")
+TOLD: dict[int, BrokerLogs | Unknown] = {0: BrokerLogs(SIZES), 1: BrokerLogs(SIZES)}
+
+
+@pytest.mark.parametrize(
+    ("logs", "waits"),
+    [
+        pytest.param(TOLD | {2: BrokerLogs({})}, "", id="everybody tells"),
+        pytest.param(TOLD | {2: SILENT}, "broker 2 does not answer", id="who gets something"),
+        pytest.param(TOLD, "", id="who is away is waited for by others, or not at all"),
+        pytest.param(
+            {0: Unknown("0"), 1: BrokerLogs(SIZES), 2: BrokerLogs({})},
+            "",
+            id="who gets nothing, and holds what another one tells of",
+        ),
+        pytest.param(
+            {0: Unknown("0"), 1: Unknown("1"), 2: BrokerLogs({})}, "0, 1", id="all that hold it"
+        ),
+        pytest.param(
+            {0: Unknown("0"), 1: BrokerLogs({}), 2: SILENT},
+            "0, broker 2 does not answer",
+            id="of what one holder has lost, the other tells",
+        ),
+        pytest.param(
+            {0: BrokerLogs({}), 1: BrokerLogs({}), 2: SILENT},
+            "",
+            id="what no holder has on its disk is empty",
+        ),
+        pytest.param(
+            {0: BrokerLogs({"t": dict.fromkeys(range(8), 0)}), 1: BrokerLogs({}), 2: SILENT},
+            "",
+            id="what is empty fits anywhere",
+        ),
+    ],
+)
+def test_whoever_has_a_part_in_it_and_does_not_tell_is_waited_for(
+    logs: dict[int, BrokerLogs | Unknown], waits: str
+) -> None:
+    view = KafkaView({}, logs)
+    assert untold(scale_up(), largest_sizes(view), view) == waits
+
+
+def test_another_order_of_the_same_brokers_needs_no_room() -> None:
+    plan = StoredPlan({"t": {0: (0, 1)}}, {"t": {0: (1, 0)}})
+    assert untold(plan, {}, KafkaView({}, {0: SILENT, 1: SILENT})) == ""
 
 
 def test_the_limit_may_be_another() -> None:

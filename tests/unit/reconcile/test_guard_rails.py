@@ -67,6 +67,72 @@ async def test_a_plan_that_finds_no_room_at_its_start_can_be_given_up() -> None:
     assert world.condition("Stalled") is None
 
 
+async def test_a_plan_waits_until_a_broker_that_gets_something_tells_what_it_holds() -> None:
+    """It has just registered. Whoever does not tell may be full."""
+    world = await filled_world(3)
+    world.scale(4)
+    world.kafka.strays[3] = {"old": {0: 9 * 1024 * MIB}}
+    world.kafka.silent = {3}
+    await world.settle()
+    assert world.condition("Reconciling") == ("True", "DiskUnknown")
+    assert world.condition("Stalled") is None
+    assert world.message("Reconciling") == (
+        "whether there is room on the disks cannot be told, for broker 3 does not answer; nothing "
+        "is planned before"
+    )
+    assert world.results[-1].delay == 2.0
+    assert world.reassignments() == []
+    assert not world.kafka.moved
+    world.kafka.silent.clear()
+    await world.settle()
+    assert world.condition("Stalled") == ("True", "NotEnoughDisk"), "it was full indeed"
+    assert not world.kafka.moved
+    world.kafka.strays.clear()
+    await world.settle()
+    world.assert_at_rest(0, 1, 2, 3)
+
+
+async def test_a_plan_waits_until_somebody_tells_how_large_it_is_what_moves() -> None:
+    world = await filled_world(3)
+    world.kafka.create_topic("alone", {0: (2,)}, size=9 * 1024 * MIB)
+    ask(world, "mine", evacuate=[2])
+    world.kafka.silent = {2}
+    await world.settle()
+    assert "for broker 2 does not answer; nothing is planned before" in str(blocked(world))
+    assert not found(world, "mine").finished
+    assert not world.kafka.moved
+    world.kafka.silent.clear()
+    await world.settle()
+    assert found(world, "mine").state is State.REFUSED
+    assert "receives 9.0 GiB" in told(world, "mine")
+
+
+async def test_nobody_waits_for_a_broker_of_which_nothing_must_be_known() -> None:
+    """It gets nothing, and of all that it holds another one tells the size."""
+    world = await filled_world(3, reassignment={"throttle": "0"})
+    ask(world, "mine", evacuate=[2])
+    world.kafka.silent = {2}
+    await world.until(lambda: bool(world.kafka.moved))
+
+
+async def test_an_approved_plan_does_not_start_while_a_disk_is_unknown() -> None:
+    world = await waiting_world()
+    plan = found(world, "demo-1").plan_hash
+    world.kafka.silent = {3}
+    change(world, "demo-1", approvedPlan=plan)
+    await world.settle()
+    assert world.condition("Stalled") is None
+    (message,) = blocked(world)
+    assert message.startswith(f"plan {plan} of demo-1 does not start before it is known whether")
+    assert "there is room for it on the disks: broker 3 does not answer" in message
+    assert not found(world, "demo-1").started
+    assert not world.throttled()
+    world.kafka.silent.clear()
+    await world.settle()
+    assert found(world, "demo-1").plan_hash == plan
+    world.assert_at_rest(0, 1, 2, 3)
+
+
 async def test_a_volume_that_was_enlarged_by_hand_has_the_room_that_it_has() -> None:
     world = await filled_world(4, storage={"size": "100Mi"})
     world.kafka.create_topic("big", {n: (3, n) for n in range(3)}, size=60 * MIB)

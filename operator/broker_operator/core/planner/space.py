@@ -83,6 +83,32 @@ def disks(
     }
 
 
+def untold(plan: Plan | StoredPlan, sizes: Sizes, kafka: KafkaView) -> str:
+    """Say why it cannot be told yet which disks a plan fills; empty if it can.
+
+    Needed is what lies on the disks of every broker that gets something, and of one holder at least
+    of what moves: a disk that is not known is not empty. Waited for is only who was asked and did
+    not answer. Whether a broker that is away is waited for is not decided here, and what no holder
+    that answers has on its disk is empty.
+
+    Args:
+        plan: What is to be moved.
+        sizes: Bytes per partition, as far as brokers told.
+        kafka: What the brokers say.
+    """
+    silent = {broker: its for broker, its in kafka.logs.items() if isinstance(its, Unknown)}
+    if not silent:
+        return ""
+    needed: set[BrokerId] = set()
+    for (topic, number), before, after in changes(plan):
+        coming = silent.keys() & set(after).difference(before)
+        size = sizes.get(topic, {}).get(number)
+        holders = silent.keys() & set(before) if size is None else set()
+        if not set(after).issubset(before) and (size or holders):
+            needed |= coming | holders
+    return name_some(silent[broker].reason for broker in sorted(needed))
+
+
 def overfull(
     plan: Plan | StoredPlan, sizes: Sizes, disks: Mapping[BrokerId, Disk], limit: int = LIMIT
 ) -> list[Overfull]:
@@ -98,7 +124,7 @@ def overfull(
 
     Args:
         plan: What is to be moved.
-        sizes: Bytes per partition; a missing one counts as nothing.
+        sizes: Bytes per partition; a missing one counts as nothing. Ask `untold` first.
         disks: A broker that is not named is not judged.
         limit: Percent of each room that may be full.
     """

@@ -17,6 +17,7 @@ from broker_operator.core.planner import (
     make_batches,
     overfull,
     too_full,
+    untold,
 )
 from broker_operator.core.planner.report import Report, make_report
 from broker_operator.core.promises import Standing, changed_topics, refusal
@@ -79,6 +80,12 @@ async def draft(
             f"bring back {whom} in their ISR, or delete their topics",
             seconds=10.0,
         )
+    if why := untold(found.plan, request.sizes, kafka):
+        message = (
+            f"whether there is room on the disks cannot be told, for {why}; nothing is planned "
+            "before"
+        )
+        return Blocked("DiskUnknown", message, stalled=False, seconds=2.0)
     if full := no_room(scope, found.plan, kafka):
         raise PlanRefusedError("NotEnoughDisk", full)
     stored = StoredPlan(found.plan.origin, found.plan.target)

@@ -9,7 +9,7 @@ from broker_operator.api.reassignment import Cause
 from broker_operator.api.spec import Via
 from broker_operator.core.diagnose import largest_sizes
 from broker_operator.core.model import Ensemble, KafkaView, TopicPartition, Unknown
-from broker_operator.core.planner import next_batch
+from broker_operator.core.planner import next_batch, untold
 from broker_operator.core.promises import (
     breaches_of_batch,
     breaches_of_state,
@@ -104,13 +104,20 @@ async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
 
 
 def _full(scope: Scope, active: Reassignment, plan: StoredPlan, kafka: KafkaView) -> Blocked | None:
-    """Refuse to start what there is no room for any more: the plan may have waited for days."""
+    """Do not start what there may be no room for any more: the plan may have waited for days."""
+    name = f"plan {active.plan_hash} of {active.name}"
+    if why := untold(plan, largest_sizes(kafka), kafka):
+        message = (
+            f"{name} does not start before it is known whether there is room for it on the disks: "
+            f"{why}"
+        )
+        return Blocked("DiskUnknown", message, stalled=False, seconds=2.0)
     full = no_room(scope, plan, kafka)
     if not full:
         return None
     message = (
-        f"plan {active.plan_hash} of {active.name} does not start before there is room for it: "
-        f"{full}; to give it up: {record.patch(active, undo=True)}"
+        f"{name} does not start before there is room for it: {full}; to give it up: "
+        f"{record.patch(active, undo=True)}"
     )
     return Blocked("NotEnoughDisk", message, seconds=10.0)
 
