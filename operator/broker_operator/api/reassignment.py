@@ -37,6 +37,7 @@ class State(StrEnum):
     QUEUED = "Queued"
     AWAITING_APPROVAL = "AwaitingApproval"
     MOVING = "Moving"
+    WAITING = "Waiting"  # it has begun, and nothing of it is in flight
     PAUSED = "Paused"
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"

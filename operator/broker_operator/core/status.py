@@ -32,6 +32,8 @@ _HOLDING = {
     "Paused": State.PAUSED,
 }
 """What a user holds back, by the reason that is found."""
+_MOVING = "Moving"
+"""Reason of what is found in a pass that submits something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def cluster_status(
     if recorded := _balanced_brokers(facts, diagnosis, balanced=balanced):
         status["balancedBrokers"] = recorded
     if facts.active is not None:
-        status["reassignment"] = _reassignment(facts, findings, progress)
+        status["reassignment"] = _reassignment(facts, diagnosis, findings, progress)
     return status
 
 
@@ -235,10 +237,10 @@ def _state(facts: Facts, diagnosis: Diagnosis, broker: BrokerId) -> str:
 
 
 def _reassignment(
-    facts: Facts, findings: list[Finding], progress: Progress | None
+    facts: Facts, diagnosis: Diagnosis, findings: list[Finding], progress: Progress | None
 ) -> dict[str, Any]:
     assert facts.active is not None  # noqa: S101 - the caller has looked
-    state, _ = standing(facts.active, findings)
+    state, _ = standing(facts.active, findings, flying=bool(diagnosis.ours))
     report: dict[str, Any] = {"name": facts.active.name, "state": str(state)}
     if queued := [r.name for r in facts.queue[1:]]:
         report["queued"] = queued
@@ -251,8 +253,13 @@ def _reassignment(
     return report
 
 
-def standing(active: Reassignment, findings: Sequence[Finding]) -> tuple[State, str]:
-    """Return the state of the reassignment whose turn it is, and why."""
+def standing(
+    active: Reassignment, findings: Sequence[Finding], *, flying: bool
+) -> tuple[State, str]:
+    """Return the state of the reassignment whose turn it is, and why.
+
+    `flying`: something of it is in flight. What this pass has submitted is not known to be yet.
+    """
     for reason, state in _HOLDING.items():
         if held := next((f for f in findings if f.reason == reason), None):
             return state, held.message
@@ -262,7 +269,10 @@ def standing(active: Reassignment, findings: Sequence[Finding]) -> tuple[State, 
         return State.QUEUED, "it is next, and waits for its plan"
     if not active.plan_begun:
         return State.QUEUED, "its new plan has yet to begin" if active.started else "it is next"
-    return State.MOVING, "partitions are moving"
+    if flying or any(f.kind == "wait" and f.reason == _MOVING for f in findings):
+        return State.MOVING, "partitions are moving"
+    first = next(iter(findings), None)
+    return State.WAITING, first.message if first else "nothing of it is in flight"
 
 
 def blocked_by(findings: Iterable[Finding]) -> list[str]:

@@ -109,7 +109,7 @@ async def _write_reassignments(
     blockers += pace.held_up(scope)
     if low := throttle.warn(scope):
         blockers.append(low)
-    state, message = standing(active, found)
+    state, message = standing(active, found, flying=bool(scope.diagnosis.ours))
     changes: dict[str, Any] = {"blockedBy": blockers or None}
     if active.plan_hash:
         changes["queuePosition"] = None

@@ -246,6 +246,10 @@ def test_brokers_are_recorded_as_balanced_only_when_they_are(
     assert status_of(seen, balanced=balanced).get("balancedBrokers") == expected
 
 
+AWAY = Finding("blocked", "BrokersNotReady", "b starts")
+BEGUN = {"plan": {"hash": "abc", "begun": True}, "startedAt": "now"}
+
+
 def test_a_reassignment_under_way_is_shown() -> None:
     progress = Progress("abc", 5, 500, 50, bytes_per_second=100, seconds_left=5.0)
     stuck = Finding("blocked", "UnderReplicated", "b lags")
@@ -271,7 +275,8 @@ def test_a_reassignment_under_way_is_shown() -> None:
         ({}, [], State.QUEUED),
         ({"plan": {"hash": "abc"}}, [], State.QUEUED),
         ({"plan": {"hash": "abc"}, "startedAt": "now"}, [BUSY], State.QUEUED),
-        ({"plan": {"hash": "abc", "begun": True}, "startedAt": "now"}, [BUSY], State.MOVING),
+        (BEGUN, [BUSY], State.MOVING),
+        (BEGUN, [Finding("wait", "MeasuringClients", "looking")], State.WAITING),
         ({"plan": {"hash": "abc"}, "startedAt": "now"}, [STUCK], State.STALLED),
         (
             {"plan": {"hash": "abc"}},
@@ -284,7 +289,24 @@ def test_a_reassignment_under_way_is_shown() -> None:
 def test_the_state_of_the_reassignment_whose_turn_it_is(
     status: dict[str, Any], found: list[Finding], state: State
 ) -> None:
-    assert standing(reassignment(2, brokers=(0, 1), **status), found)[0] is state
+    active = reassignment(2, brokers=(0, 1), **status)
+    assert standing(active, found, flying=False)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("found", "flying", "expected"),
+    [
+        ([], True, (State.MOVING, "partitions are moving")),
+        ([AWAY], True, (State.MOVING, "partitions are moving")),
+        ([AWAY, BUSY], False, (State.MOVING, "partitions are moving")),
+        ([AWAY], False, (State.WAITING, "b starts")),
+        ([], False, (State.WAITING, "nothing of it is in flight")),
+    ],
+)
+def test_it_moves_if_something_flies_or_was_just_submitted(
+    found: list[Finding], expected: tuple[State, str], *, flying: bool
+) -> None:
+    assert standing(reassignment(2, brokers=(0, 1), **BEGUN), found, flying=flying) == expected
 
 
 def test_only_what_holds_things_up_is_named() -> None:

@@ -13,6 +13,8 @@ from broker_operator.reconcile.steps import move
 from tests.unit.reconcile.world import NAME, NAMESPACE, World, filled_world
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker_operator.api.reassignment import Reassignment
 
 SLOW = {"maxMovesPerBroker": 1}
@@ -297,6 +299,133 @@ async def test_a_paused_reassignment_lets_land_what_flies_and_submits_nothing_mo
     await world.settle()
     assert world.assignment() != paused
     world.assert_at_rest(0, 1, 2, 3)
+
+
+def is_away(world: World) -> None:
+    world.broken[2] = "CrashLoopBackOff"
+    world.kubelet()
+
+
+def is_restarting(world: World) -> None:
+    world.kafka.stop_broker(2)
+
+
+def lags(world: World) -> None:
+    for _, part in world.partitions():
+        if part.leader != 2 and 2 in part.isr:
+            part.isr.remove(2)
+
+
+def is_moved_to_by_others(world: World) -> None:
+    world.kafka.create_topic("theirs", {0: (0,)}, size=10)
+    world.kafka.move({"theirs": {0: (2,)}})
+
+
+def does_not_answer_nor_do_others(world: World) -> None:
+    world.kafka.silent = set(world.kafka.brokers)
+
+
+IN_THE_WAY = [is_away, lags, is_moved_to_by_others, does_not_answer_nor_do_others]
+
+
+async def pausing_world(happens: Callable[[World], None]) -> World:
+    """Return a world that pauses while something flies, and in which that lands amid trouble."""
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    change(world, "demo-1", paused=True)
+    await world.one_pass()
+    assert found(world, "demo-1").state is State.MOVING, "something flies"
+    world.kafka.complete()
+    happens(world)
+    for _ in range(3):
+        await world.one_pass()
+    return world
+
+
+@pytest.mark.parametrize("happens", IN_THE_WAY[:3])
+async def test_what_is_paused_is_held_whatever_else_is_in_its_way(
+    happens: Callable[[World], None],
+) -> None:
+    world = await pausing_world(happens)
+    assert found(world, "demo-1").state is State.PAUSED
+    assert world.status["reassignment"]["state"] == "Paused"
+    assert "is paused, and nothing of it is in flight" in told(world, "demo-1", "Progressing")
+    configs = world.kafka.broker_configs
+    assert not any(configs.get(b) for b in world.kafka.brokers), "who is up is held back no more"
+    assert not any(world.kafka.topic_configs.values())
+    moved = len(world.kafka.moved)
+    for _ in range(5):
+        await world.one_pass()
+    assert len(world.kafka.moved) == moved
+    world.kafka.complete_after = 1
+    world.kafka.complete()
+    world.broken.clear()
+    await world.until(lambda: 2 in world.kafka.brokers and not world.throttled())
+    for _, part in world.partitions():
+        part.isr = sorted(part.state.replicas)
+    assert found(world, "demo-1").state is State.PAUSED
+    change(world, "demo-1", paused=False)
+    await world.settle()
+    assert found(world, "demo-1").succeeded
+    assert not world.throttled()
+
+
+async def test_what_is_paused_says_so_only_once_its_throttle_could_be_removed() -> None:
+    world = await pausing_world(does_not_answer_nor_do_others)
+    assert world.throttled()
+    assert found(world, "demo-1").state is State.WAITING
+    assert "Kafka cannot be asked" in told(world, "demo-1", "Progressing")
+    world.kafka.silent.clear()
+    await world.settle()
+    assert found(world, "demo-1").state is State.PAUSED
+    assert not world.throttled()
+
+
+@pytest.mark.parametrize("happens", IN_THE_WAY)
+async def test_a_plan_waits_for_approval_whatever_else_is_in_its_way(
+    happens: Callable[[World], None],
+) -> None:
+    world = await waiting_world()
+    world.kafka.complete_after = None
+    happens(world)
+    for _ in range(3):
+        await world.one_pass()
+    assert found(world, "demo-1").state is State.AWAITING_APPROVAL
+    assert "waits for approval" in told(world, "demo-1")
+    assert not [m for m in world.kafka.moved if m.broker == 3]
+
+
+@pytest.mark.parametrize(
+    ("happens", "words"),
+    [
+        (is_restarting, "waiting for broker 2"),
+        (lags, "live replicas to catch up"),
+        (is_moved_to_by_others, "1 partitions are moved by another tool"),
+        (does_not_answer_nor_do_others, "Kafka cannot be asked"),
+    ],
+)
+async def test_it_moves_only_while_something_does_and_else_says_what_it_waits_for(
+    happens: Callable[[World], None], words: str
+) -> None:
+    world = await filled_world(3, reassignment=SLOW)
+    world.kafka.complete_after = None
+    world.scale(4)
+    await world.until(lambda: bool(world.in_flight()))
+    assert found(world, "demo-1").state is State.MOVING, "just submitted"
+    await world.one_pass()
+    assert found(world, "demo-1").state is State.MOVING
+    world.kafka.complete()
+    happens(world)
+    await world.one_pass()
+    waiting = found(world, "demo-1")
+    assert waiting.state is State.WAITING
+    (progressing,) = (c for c in waiting.status["conditions"] if c["type"] == "Progressing")
+    assert (progressing["status"], progressing["reason"]) == ("False", "Waiting")
+    assert words in progressing["message"]
+    assert world.status["reassignment"]["state"] == "Waiting"
+    assert progressing["message"] in waiting.status["blockedBy"]
 
 
 async def test_a_paused_cluster_is_left_alone() -> None:

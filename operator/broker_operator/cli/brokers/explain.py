@@ -44,6 +44,7 @@ EVENTS = 8
 RECENT = timedelta(hours=1)
 
 _HELD = frozenset({State.AWAITING_APPROVAL, State.PAUSED})
+_BEGUN = frozenset({State.MOVING, State.WAITING})
 _TOLD = frozenset({"AwaitingApproval", "ReassignmentPaused", "Paused"})
 """Reasons of conditions that a fact about the Reassignment or the cluster tells with its way."""
 
@@ -172,7 +173,7 @@ def _active(view: View, active: Reassignment) -> Iterator[Fact]:
         yield Fact(f"{name} is being deleted: its throttle has to be removed first")
     if active.undo:
         yield Fact(f"{name} shall be undone: nothing more of it is submitted")
-    if active.state is State.MOVING:
+    if active.state in _BEGUN:
         yield Fact(f"{name} is under way: {progress(active)}")
     stalled = (view.condition("Stalled") or {}).get("message")
     held = why(active) if active.state in _HELD else ""

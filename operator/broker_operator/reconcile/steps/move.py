@@ -48,15 +48,12 @@ async def advance(scope: Scope) -> Outcome:
         return DONE
     if not planning.fits(scope, active):
         return DONE  # the plan step has said why it cannot be replaced yet
-    obstacle = _obstacle(scope, active)
-    if obstacle is not None:
-        return await _meanwhile(scope, active, plan) or obstacle
-    if held := await _held(scope, active):
-        return held
+    if (not_now := await _not_now(scope, active, plan)) is not None:
+        return not_now
     scope.memory.lagging_since = scope.memory.flying_since = None
     ensemble, kafka = scope.facts.ensemble, scope.facts.kafka
     if isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
-        return DONE  # named by _obstacle
+        return DONE  # named by _not_now
     if not active.plan_begun:
         return _full(scope, active, plan, kafka) or await record.start(scope, active)
     # Kafka no longer mentions a topic that is being deleted, which ZooKeeper lists until all of its
@@ -78,15 +75,31 @@ async def advance(scope: Scope) -> Outcome:
     return await _left_over(scope, active, plan)
 
 
-async def _held(scope: Scope, active: Reassignment) -> Outcome | None:
-    """Whatever its user forbids. Nothing is in flight: the throttle has nothing to hold back."""
-    left = scope.diagnosis.left
-    if left is not None and left.done:
+async def _not_now(scope: Scope, active: Reassignment, plan: StoredPlan) -> Outcome | None:
+    """Whatever forbids a new batch now: what flies, then its user, then how the cluster is."""
+    if (flying := _in_flight(scope)) is not None:
+        return await _meanwhile(scope, active, plan) or flying
+    obstacle = _obstacle(scope, active)
+    if held := await _held(scope, active, obstacle):
+        return held
+    if obstacle is not None:
+        return await _meanwhile(scope, active, plan) or obstacle
+    return None
+
+
+async def _held(scope: Scope, active: Reassignment, obstacle: Outcome | None) -> Outcome | None:
+    """Whatever its user forbids. Nothing is in flight: the throttle has nothing to hold back.
+
+    It goes before an obstacle to the next batch, of which there will be none: a broker that is away
+    may be so for days, and must not keep a throttle on the others.
+    """
+    left, kafka = scope.diagnosis.left, scope.facts.kafka
+    if left is not None and left.done and obstacle is None:
         return None
     if not active.undo and not active.paused and record.approved(scope, active):
         return None
     if throttle.pending(scope, active):
-        return await throttle.sweep(scope, active)
+        return obstacle if isinstance(kafka, Unknown) else await throttle.sweep(scope, active)
     if active.undo:
         message = f"{active.name} shall be undone: nothing more of it is submitted"
         return Blocked("Undoing", message, stalled=False)
@@ -142,18 +155,28 @@ async def _meanwhile(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     return None
 
 
-def _obstacle(scope: Scope, active: Reassignment) -> Outcome | None:
-    """Whatever forbids a new batch now."""
-    diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
+def _in_flight(scope: Scope) -> Outcome | None:
+    """Whatever is in the air, or keeps one from telling; None if nothing of ours can be."""
+    diagnosis, ensemble = scope.diagnosis, scope.facts.ensemble
     if isinstance(ensemble, Unknown):
         return unreachable.zookeeper(ensemble)
     if scope.obstacle is not None:
         return scope.obstacle
+    if not diagnosis.ours and ensemble.requested is None:
+        return None
     if diagnosis.foreign:
         return planning.foreign(scope)
-    if diagnosis.ours or ensemble.requested is not None:
-        flying = diagnosis.ours
-        return Wait("Moving", f"{len(flying)} partitions in flight", seconds=_patience(scope))
+    flying = f"{len(diagnosis.ours)} partitions in flight"
+    return Wait("Moving", flying, seconds=_patience(scope))
+
+
+def _obstacle(scope: Scope, active: Reassignment) -> Blocked | None:
+    """Whatever else forbids a new batch now."""
+    diagnosis, ensemble, kafka = scope.diagnosis, scope.facts.ensemble, scope.facts.kafka
+    if diagnosis.foreign:
+        return planning.foreign(scope)
+    if isinstance(ensemble, Unknown):
+        return None  # named by _in_flight
     if isinstance(kafka, Unknown):
         return unreachable.kafka(kafka)
     # What was begun is ended without them; what was not waits for all that have a part in it.
@@ -203,7 +226,7 @@ async def _left_over(scope: Scope, active: Reassignment, plan: StoredPlan) -> Ou
     """Say what the rest waits for, of which nothing is in flight and nothing can be submitted."""
     ensemble, kafka, left = scope.facts.ensemble, scope.facts.kafka, scope.diagnosis.left
     if left is None or isinstance(ensemble, Unknown) or isinstance(kafka, Unknown):
-        return DONE  # named by _obstacle
+        return DONE  # named by _not_now
     if throttle.pending(scope, active):
         return await throttle.sweep(scope, active)  # it may be long until anything moves again
     waiting = {
