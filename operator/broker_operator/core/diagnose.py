@@ -34,8 +34,10 @@ class Diagnosis:
         ours: Partitions in flight towards the active plan, or back to where it found them.
         foreign: Partitions in flight to anywhere else, or requested by somebody else.
         offline: Partitions without a leader, None if unknown.
-        lagging: Partitions not in flight where a live replica on a desired broker is out of sync;
-            None if unknown.
+        awaited: Live brokers whose replicas are waited for: those that are desired, but the ones
+            that the active Reassignment empties. That they do not keep up may be the reason.
+        lagging: Partitions not in flight where a replica on an awaited broker is out of sync; None
+            if unknown.
         left: What the active plan still has to do, None without one or if unknown.
     """
 
@@ -49,6 +51,7 @@ class Diagnosis:
     ours: tuple[TopicPartition, ...]
     foreign: tuple[TopicPartition, ...]
     offline: tuple[TopicPartition, ...] | None
+    awaited: frozenset[BrokerId]
     lagging: tuple[TopicPartition, ...] | None
     left: Remaining | None
 
@@ -96,7 +99,8 @@ def diagnose(facts: Facts) -> Diagnosis:
     ensemble = facts.ensemble if isinstance(facts.ensemble, Ensemble) else None
     ours, foreign = _in_flight(facts, ensemble)
     desired = frozenset(b for slot in slots for b in slot.ids)
-    offline, lagging = _health(ensemble, facts.kafka, desired)
+    awaited = desired.intersection(ensemble.brokers if ensemble else ()) - _emptied(facts)
+    offline, lagging = _health(ensemble, facts.kafka, awaited)
     existing = frozenset(b for s in facts.broker_sets for b in s.ids)
     running = frozenset(b for b in existing if b in facts.pods and facts.pods[b].ready)
     return Diagnosis(
@@ -110,6 +114,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         ours=ours,
         foreign=foreign,
         offline=offline,
+        awaited=awaited,
         lagging=lagging,
         left=_left(facts, ensemble),
     )
@@ -137,13 +142,18 @@ def _in_flight(
     return tuple(ours), tuple(foreign)
 
 
+def _emptied(facts: Facts) -> frozenset[BrokerId]:
+    """Return the brokers that keep running and shall hold nothing, as a user asks."""
+    active = facts.active
+    return active.evacuate.union((active.replace or ())[:1]) if active else frozenset()
+
+
 def _health(
-    ensemble: Ensemble | None, kafka: KafkaView | Unknown, desired: frozenset[BrokerId]
+    ensemble: Ensemble | None, kafka: KafkaView | Unknown, awaited: frozenset[BrokerId]
 ) -> tuple[tuple[TopicPartition, ...] | None, tuple[TopicPartition, ...] | None]:
     """Find offline and lagging partitions; what Kafka did not mention is being made or deleted."""
     if ensemble is None or isinstance(kafka, Unknown):
         return None, None
-    watched = desired & frozenset(ensemble.brokers)
     offline, lagging = [], []
     for tp, state in ensemble.partitions():
         seen = kafka.leadership.get(tp.topic, {}).get(tp.partition)
@@ -151,7 +161,7 @@ def _health(
             continue
         if seen.leader is None:
             offline.append(tp)
-        if not state.in_flight and not seen.isr.issuperset(watched.intersection(state.replicas)):
+        if not state.in_flight and not seen.isr.issuperset(awaited.intersection(state.replicas)):
             lagging.append(tp)
     for topic in ensemble.unreadable:
         led = kafka.leadership.get(topic, {})

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker_operator.api.reassignment import Reassignment, decode_reassignment
 from broker_operator.core.diagnose import diagnose, largest_sizes
 from broker_operator.core.facts import StoredPlan
 from broker_operator.core.model import (
@@ -142,9 +143,18 @@ def test_what_is_left_cannot_be_told_from_another_cluster(
     assert (found.left is not None) == known
 
 
-def health(leader: int | None, *isr: int, state: PartitionState = RESTING) -> tuple[Any, Any]:
+def asked(**spec: Any) -> Reassignment:
+    """Return what a user asks for, taken in."""
+    body = reassignment().body
+    return decode_reassignment({**body, "spec": {"cluster": "demo", **spec}})
+
+
+def health(
+    leader: int | None, *isr: int, state: PartitionState = RESTING, **spec: Any
+) -> tuple[Any, Any]:
     found = diagnose(
         facts(
+            reassignments=(asked(**spec),) if spec else (),
             ensemble=ensemble(0, 1, 3, topics=moving(_0=state, _9=PartitionState((0,)))),
             kafka=kafka(leadership={"orders": {0: Leadership(leader, frozenset(isr))}}),
         )
@@ -168,6 +178,23 @@ def test_a_live_desired_replica_out_of_sync_lags() -> None:
 )
 def test_nobody_waits_for_a_replica_that_cannot_or_need_not_catch_up(state: PartitionState) -> None:
     assert health(0, 0, state=state) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("spec", "lags"),
+    [
+        ({"evacuate": [1]}, False),
+        ({"replace": {"broker": 1, "by": 2}}, False),
+        ({"evacuate": [0]}, True),
+        ({"replace": {"broker": 2, "by": 1}}, True),
+        ({"topics": ["orders"]}, True),
+    ],
+)
+def test_nobody_waits_for_a_broker_that_is_being_emptied(
+    spec: dict[str, Any], *, lags: bool
+) -> None:
+    """That it does not keep up may be why its user wants it empty."""
+    assert health(0, 0, **spec) == ((), (ORDERS_0,) if lags else ())
 
 
 def test_what_is_left_is_counted_against_the_plan() -> None:

@@ -151,6 +151,46 @@ async def test_a_user_may_empty_a_broker_that_stays(spec: dict[str, Any], empty:
     assert max(counts) - min(counts) <= 1
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [{"evacuate": [2]}, {"replace": {"broker": 2, "by": 3}}],
+    ids=["evacuate", "replace"],
+)
+async def test_a_broker_that_never_keeps_up_can_be_emptied(spec: dict[str, Any]) -> None:
+    """What it has is in sync elsewhere, or there would be nothing to copy from."""
+    world = await filled_world(4, reassignment=SLOW)
+    ask(world, "first", evacuate=[3])
+    await world.settle()
+    world.kafka.min_insync = 2
+    lags(world)
+    ask(world, "mine", **spec)
+    for _ in range(100):
+        await world.one_pass()
+        lags(world)
+    assert found(world, "mine").succeeded
+    assert not world.load()[2]
+
+
+async def test_who_stays_is_waited_for_while_another_broker_is_emptied() -> None:
+    world = await filled_world(4, reassignment=SLOW)
+    ask(world, "mine", evacuate=[2])
+    await world.until(lambda: bool(world.in_flight()))
+    lags(world)
+    late = [part for _, part in world.partitions() if part.leader != 1 and 1 in part.isr]
+    for part in late:
+        part.isr.remove(1)
+    for _ in range(5):
+        await world.one_pass()
+    assert found(world, "mine").state is State.WAITING
+    assert "catch up" in told(world, "mine")
+    assert " on broker 1 (" in told(world, "mine")
+    assert "), 2 (" not in told(world, "mine"), "it is not waited for"
+    for part in late:
+        part.isr.append(1)
+    await world.settle()
+    assert found(world, "mine").succeeded
+
+
 async def test_a_user_may_change_the_replication_factor_of_some_topics() -> None:
     world = await filled_world(3)
     before = world.assignment()

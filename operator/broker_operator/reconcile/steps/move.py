@@ -211,11 +211,10 @@ def _patience(scope: Scope) -> float:
 
 def _behind(scope: Scope, ensemble: Ensemble, kafka: KafkaView) -> str:
     """Name the brokers that lag, with their number of partitions, most first."""
-    watched = scope.diagnosis.desired.intersection(ensemble.brokers)
     lags = Counter(
         broker
         for topic, number in scope.diagnosis.lagging or ()
-        for broker in watched.intersection(ensemble.topics[topic][number].replicas)
+        for broker in scope.diagnosis.awaited.intersection(ensemble.topics[topic][number].replicas)
         if broker not in kafka.leadership[topic][number].isr
     )
     ordered = sorted(lags.items(), key=lambda lag: (-lag[1], lag[0]))
