@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker_operator.core.model import Ensemble
 from broker_operator.core.text import name_some
+from broker_operator.reconcile.outcome import DONE, Outcome
 
 if TYPE_CHECKING:
     from broker_operator.core.model import BrokerId
@@ -18,19 +19,18 @@ UNWANTED_SECONDS = 60.0
 """A broker that nobody wants is waited for this long: for a restart, not for a repair."""
 
 
-def note(scope: Scope) -> None:
+async def note(scope: Scope) -> Outcome:
     """Note since when brokers are away that are wanted, or that something moves or shall move to.
 
-    An undo may lead to a broker that the spec does not want. To be called in every pass. That an id
-    is missing from ZooKeeper is not enough, for a fault there lets many vanish at once: the pod
-    must not be ready either. While ZooKeeper tells nothing nobody is known to be away, and the time
-    begins anew.
+    An undo may lead to a broker that the spec does not want. That an id is missing from ZooKeeper
+    is not enough, for a fault there lets many vanish at once: the pod must not be ready either.
+    While ZooKeeper tells nothing nobody is known to be away. The time begins anew then, and after a
+    pass that has not come here (`Memory.turn`).
     """
     ensemble, memory, now = scope.facts.ensemble, scope.memory, scope.clock.monotonic()
     active = scope.facts.active
     if not isinstance(ensemble, Ensemble):
-        memory.away = {}
-        return
+        return DONE
     flying = {
         broker
         for tp in scope.diagnosis.ours
@@ -40,7 +40,8 @@ def note(scope: Scope) -> None:
     planned = active.plan_brokers if active is not None else frozenset[int]()
     ready = {broker for broker, pod in scope.facts.pods.items() if pod.ready}
     away = (scope.diagnosis.desired | planned | flying) - ready - ensemble.brokers.keys()
-    memory.away = {broker: memory.away.get(broker, now) for broker in away}
+    memory.away = {broker: memory.last.away.get(broker, now) for broker in away}
+    return DONE
 
 
 def given_up(scope: Scope) -> frozenset[BrokerId]:

@@ -12,7 +12,7 @@ from broker_operator.core import naming
 from broker_operator.core.diagnose import diagnose
 from broker_operator.core.status import invalid_status
 from broker_operator.ports import RejectedError, TransientError
-from broker_operator.reconcile import adrift, report
+from broker_operator.reconcile import absence, adrift, report
 from broker_operator.reconcile.gather import gather
 from broker_operator.reconcile.outcome import Blocked, Done, Outcome, Retry, Wait, rejected
 from broker_operator.reconcile.scope import Memory, Scope, Settings
@@ -47,8 +47,9 @@ log = logging.getLogger(__name__)
 
 STEPS: tuple[Callable[[Scope], Awaitable[Outcome]], ...] = (
     guards.check,  # may this cluster be touched at all?
+    absence.note,  # which brokers are away, seen in every pass
+    remove.prove,  # which leaving brokers are empty, likewise
     objects.apply,  # services, config, PDB, service account
-    remove.prove,  # which leaving brokers are empty, seen in every pass
     brokers.apply,  # StatefulSets: never fewer brokers than hold data
     brokers.replace,  # pods that a former template keeps from starting
     brokers.wait,  # who is not ready yet, and why
@@ -95,6 +96,7 @@ class Reconciler:
         Raises:
             TransientError: Kubernetes did not answer, so not even the status could be written.
         """
+        memory.turn()
         body = await self.kube.get("BrokerCluster", namespace, name)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return Result(delay=None, retry="", status={})

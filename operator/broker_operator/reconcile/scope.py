@@ -92,6 +92,15 @@ class Writing:
     in_sync: dict[tuple[str, BrokerId], float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Since when something is so that every pass has seen, up to the last one. As in `Memory`."""
+
+    proofs: dict[BrokerId, float] = field(default_factory=dict)
+    strays: dict[BrokerId, float] = field(default_factory=dict)
+    away: dict[BrokerId, float] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Memory:
     """What is kept between passes. All of it may be lost at any time at the cost of a delay.
@@ -102,6 +111,7 @@ class Memory:
         unmade: Broker -> monotonic time since which its StatefulSet owes it a pod.
         awaited: StatefulSet -> what it is said to owe, and since which monotonic time.
         away: Broker that is wanted, or moved to -> monotonic time since which it is gone.
+        last: What the last pass has noted of these three.
         pace: What the last passes have seen of the reassignment under way.
         throttled: Uid, plan hash, rate, brokers, topics for which the throttle is known to be set.
         unheard: What is in the controller's way, and since which monotonic time.
@@ -121,6 +131,7 @@ class Memory:
     unmade: dict[BrokerId, float] = field(default_factory=dict)
     awaited: dict[str, tuple[str, float]] = field(default_factory=dict)
     away: dict[BrokerId, float] = field(default_factory=dict)
+    last: Sightings = field(default_factory=Sightings)
     pace: Pace | None = None
     throttled: tuple[str, str, int, frozenset[BrokerId], tuple[str, ...]] | None = None
     unheard: tuple[str, float] | None = None
@@ -133,6 +144,15 @@ class Memory:
     watch: Watch = field(default_factory=Watch)
     writing: Writing = field(default_factory=Writing)
     unplanned: tuple[str, str] | None = None
+
+    def turn(self) -> None:
+        """Begin a pass: what it does not see again is not known to have lasted.
+
+        It may end before it has looked, as while the cluster is paused. A broker that was gone
+        before then may have been back, and one that was empty may have held something.
+        """
+        self.last = Sightings(self.proofs, self.strays, self.away)
+        self.proofs, self.strays, self.away = {}, {}, {}
 
 
 @dataclass(slots=True)

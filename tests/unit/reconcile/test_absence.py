@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker_operator.api.reassignment import State
+from broker_operator.ports import TransientError
 from broker_operator.reconcile.absence import DESIRED_SECONDS
 from tests.unit.reconcile.mortal import Fate, Killed, bind
 from tests.unit.reconcile.world import NAMESPACE, World, filled_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def settings(via: str) -> dict[str, Any]:
@@ -307,6 +311,67 @@ async def test_time_in_which_zookeeper_tells_nothing_does_not_count() -> None:
     assert len(world.in_flight()) == 2
     await wait_for(world, DESIRED_SECONDS)
     assert not world.in_flight()
+
+
+def paused(world: World) -> None:
+    world.edit(lambda spec: spec.update(paused=True))
+
+
+def migrating(world: World) -> None:
+    world.kafka.migrating = True
+
+
+def wrongly_written(world: World) -> None:
+    world.edit(lambda spec: spec.update(version="three"))
+
+
+def out_of_reach(world: World) -> None:
+    async def fail(*_: object) -> None:
+        raise TransientError("no route to the API server")
+
+    world.kube.list = fail  # type: ignore[assignment, method-assign] # a test's outage
+
+
+@pytest.mark.parametrize("unseen", [paused, migrating, wrongly_written, out_of_reach])
+async def test_time_in_which_nobody_looks_does_not_count(unseen: Callable[[World], None]) -> None:
+    """It was back in between, for all that is known, and is only restarting now."""
+    world = await mid_move()
+    lose(world, 3)
+    await wait_for(world, 60)
+    with put_right(world):
+        unseen(world)
+        world.clock.seconds += DESIRED_SECONDS
+        with suppress(TransientError):
+            await world.one_pass()
+    await wait_for(world, 60)
+    assert len(world.in_flight()) == 2
+    assert "SentBack" not in world.recorder.reasons()
+    await wait_for(world, DESIRED_SECONDS)
+    assert not world.in_flight()
+
+
+@contextmanager
+def put_right(world: World) -> Iterator[None]:
+    """Put everything right again afterwards."""
+    spec = {"paused": False, "version": "3.9.2"} | deepcopy(world.body["spec"])
+    yield
+    world.edit(lambda now: now.update(spec))
+    world.kafka.migrating = False
+    vars(world.kube).pop("list", None)
+
+
+async def test_a_broker_whose_pod_is_asked_for_again_and_again_is_given_up_all_the_same() -> None:
+    world = await mid_move()
+    world.refused = {3}
+    world.kube.remove("Pod", NAMESPACE, "demo-broker-3")
+    world.kafka.stop_broker(3)
+    end = world.clock.seconds + DESIRED_SECONDS + 30
+    tries = 0
+    while world.clock.seconds < end:
+        await world.one_pass()
+        tries += world.condition("Reconciling") == ("True", "ApplyingBrokers")
+    assert tries > 2
+    assert "SentBack" in world.recorder.reasons()
 
 
 async def test_a_move_does_not_turn_back_to_fewer_replicas_in_sync_than_producers_rely_on() -> None:

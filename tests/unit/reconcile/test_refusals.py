@@ -496,6 +496,40 @@ async def test_a_proof_is_void_once_the_broker_held_something_again() -> None:
     assert world.memory.proofs[3] > first
 
 
+async def test_a_proof_is_void_after_a_time_in_which_nobody_looked() -> None:
+    """The broker may have held something in between."""
+    world = await filled_world(4)
+    world.scale(3)
+    await world.until(lambda: world.condition("Reconciling") == ("True", "ProvingEmpty"))
+    world.edit(lambda spec: spec.update(paused=True))
+    await world.one_pass()
+    world.clock.seconds += 60
+    world.edit(lambda spec: spec.update(paused=False))
+    await world.one_pass()
+    assert world.condition("Reconciling") == ("True", "ProvingEmpty")
+    assert not world.removed
+    await world.settle()
+    assert world.removed == [3]
+
+
+async def test_logs_that_no_metadata_names_hold_a_broker_anew_if_nobody_has_looked() -> None:
+    world = await filled_world(4)
+    world.kafka.strays[3] = {"orders": {0: 1000}}
+    world.scale(3)
+    await world.until(lambda: not world.load()[3] and bool(world.memory.strays))
+    world.edit(lambda spec: spec.update(paused=True))
+    await world.one_pass()
+    world.clock.seconds += 60
+    world.edit(lambda spec: spec.update(paused=False))
+    for _ in range(10):
+        await world.one_pass()
+    assert world.condition("Reconciling") == ("True", "BrokersNotEmpty")
+    assert not world.removed
+    world.clock.seconds += 60
+    await world.settle()
+    assert world.removed == [3]
+
+
 @pytest.mark.parametrize("refusal", ["refused", "raced"])
 async def test_a_batch_that_the_controller_cannot_take_is_tried_again(refusal: str) -> None:
     """A broker may go, or a topic, between the look at the world and the batch."""

@@ -10,7 +10,6 @@ from broker_operator.core.render.common import in_sync
 from broker_operator.core.render.stateful_set import stateful_set
 from broker_operator.core.text import name_some
 from broker_operator.ports import RejectedError
-from broker_operator.reconcile import absence
 from broker_operator.reconcile.outcome import DONE, Blocked, Outcome, Wait
 from broker_operator.reconcile.steps import objects, unreachable
 
@@ -115,7 +114,6 @@ async def replace(scope: Scope) -> Outcome:
 
 async def wait(scope: Scope) -> Outcome:
     """Say which desired brokers are not ready yet, and why."""
-    absence.note(scope)
     diagnosis, pods, ensemble = scope.diagnosis, scope.facts.pods, scope.facts.ensemble
     late, unmade = sorted(diagnosis.desired - diagnosis.ready), _unmade(scope)
     if not late and isinstance(ensemble, Unknown):

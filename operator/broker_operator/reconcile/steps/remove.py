@@ -23,9 +23,9 @@ async def prove(scope: Scope) -> Outcome:
     memory, now = scope.memory, scope.clock.monotonic()
     facts, leaving = scope.facts, scope.diagnosis.leaving & scope.diagnosis.existing
     strays = [b for b in leaving if has_strays(b, facts.ensemble, facts.kafka)]
-    memory.strays = {b: memory.strays.get(b, now) for b in strays}
+    memory.strays = {b: memory.last.strays.get(b, now) for b in strays}
     empty = [b for b in leaving if doubt(scope, b, facts.ensemble, facts.kafka) is None]
-    memory.proofs = {b: memory.proofs.get(b, now) for b in empty}
+    memory.proofs = {b: memory.last.proofs.get(b, now) for b in empty}
     return DONE
 
 
