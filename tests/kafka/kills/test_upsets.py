@@ -107,6 +107,7 @@ async def test_writes_conflict(world: UpsetWorld, rng: random.Random) -> None:
         async with world.moving(phase):
             pass
     assert refused > len(PHASES) * MOVES
+    assert any("has changed" in result.retry for result in world.results), "and it is told"
 
 
 async def test_api_server_does_not_answer(world: UpsetWorld) -> None:
