@@ -166,3 +166,16 @@ async def test_status_is_emptied(world: UpsetWorld) -> None:
     async with world.moving("in"):
         world.kube.edit("BrokerCluster", NAMESPACE, NAME, lambda body: body.pop("status"))
     assert "ForeignThrottle" not in world.recorder.reasons()
+
+
+async def test_status_of_what_has_ended_is_emptied(world: UpsetWorld) -> None:
+    async with world.moving("out"):
+        pass
+    before = world.view.assignment()
+    world.submitted.clear()
+    world.edit_newest(lambda body: body.pop("status"))
+    await world.settle()
+    assert world.reassignments()[-1].succeeded
+    assert "StatusLost" in world.recorder.reasons()
+    assert not world.submitted
+    assert world.view.assignment() == before
