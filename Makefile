@@ -52,7 +52,7 @@ chaos: $(READY) ## Random decisions and faults under checked traffic; SEED=7 ROU
 	$(PYTHON) -m tests.chaos
 
 test: ## Everything, with the versions used and a timing per stage; of chaos, a few rounds
-	@CHAOS_SECONDS=$(CHAOS_SECONDS) .ci/stages lint unit kafka e2e chaos
+	@CHAOS_SECONDS=$(CHAOS_SECONDS) .ci/stages lint kafka e2e+unit chaos
 
 image: $(READY) ## Build all images as OCI archives, and print where they are
 	$(PYTHON) -m tests.cluster.images
