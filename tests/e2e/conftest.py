@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster import binaries
-from tests.e2e.brokers import Brokers, broker_cluster, make_zookeeper
+from tests.e2e.brokers import MOVE_SECONDS, Brokers, broker_cluster, make_zookeeper
 from tests.e2e.environment import PREFIX, Environment, embedded
 from tests.e2e.plugin import Plugin
 from tests.traffic.pods import Traffic, TrafficOptions
@@ -56,7 +56,7 @@ def kubectl(bare_environment: Environment) -> Callable[..., CompletedProcess[str
 
 @pytest.fixture(scope="session")
 def shared(environment: Environment) -> Brokers:
-    """A cluster of three brokers that every test leaves as it found it."""
+    """A cluster of three brokers, for tests to take as `brokers` or `four`."""
     make_zookeeper(environment, NAMESPACE)
     environment.apply(broker_cluster("shared", NAMESPACE, "zookeeper:2181/shared"))
     brokers = Brokers(environment, "shared", NAMESPACE)
@@ -67,18 +67,30 @@ def shared(environment: Environment) -> Brokers:
 @pytest.fixture
 def brokers(shared: Brokers) -> Iterator[Brokers]:
     """The shared cluster with three settled brokers, before and after."""
-    shared.ready(3)
+    settle(shared, 3)
     yield shared
-    if shared.object()["spec"]["replicas"] != 3:
-        shared.scale(3)
-    shared.ready(3)
+    settle(shared, 3)
 
 
 @pytest.fixture
-def plugin(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> Plugin:
+def four(shared: Brokers) -> Brokers:
+    """The same with four, which may be as many or three afterwards: the next test sees to it."""
+    settle(shared, 4)
+    return shared
+
+
+def settle(brokers: Brokers, count: int) -> None:
+    """Have so many brokers, at rest."""
+    if brokers.object()["spec"]["replicas"] != count:
+        brokers.scale(count)
+    brokers.ready(count, MOVE_SECONDS)
+
+
+@pytest.fixture
+def plugin(shared: Brokers, monkeypatch: pytest.MonkeyPatch) -> Plugin:
     """The plugin, where kubectl looks for it: on the PATH."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    return Plugin(brokers)
+    return Plugin(shared)
 
 
 @pytest.fixture(scope="session")

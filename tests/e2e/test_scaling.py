@@ -95,10 +95,40 @@ def test_scaling_out_and_in_loses_nothing(
     brokers.patch({"storage": {"whenScaledDown": "Retain"}, "reassignment": {"via": "ZooKeeper"}})
 
 
+def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffic) -> None:
+    before = newest_number(brokers)
+    traffic.start()
+    brokers.scale(2)
+    stalled = brokers.until("a refusal", lambda: brokers.condition("Stalled"), READY_SECONDS)
+    assert stalled["reason"] == "ReplicationFactorTooHigh"
+    assert "replication factor 3" in stalled["message"]
+    assert "only 2 brokers would remain" in stalled["message"]
+    assert "keep at least 3 brokers" in stalled["message"]
+    assert brokers.events("ReplicationFactorTooHigh", seconds=30)
+    assert brokers.replicas() == 3
+    loads = spread(traffic)  # by now the consumers have made their own topic
+    # All else goes on: clients are served, and the spec is, such as for this label.
+    brokers.patch({"pod": {"labels": {"refused": "meanwhile"}}})
+
+    def labelled() -> bool:
+        found = brokers.env.get("sts", f"{brokers.name}-broker", "-n", brokers.namespace)
+        return "refused" in found["spec"]["template"]["metadata"]["labels"]
+
+    brokers.until("the spec to be served", labelled, 60)
+    assert brokers.condition("Stalled")["reason"] == "ReplicationFactorTooHigh"
+    brokers.patch({"pod": {"labels": None}})
+    brokers.scale(3)
+    brokers.ready(3)
+    outcome, verdict = traffic.stop(), traffic.verify()
+    assert outcome.faults(verdict) == []
+    assert spread(traffic) == loads
+    assert newest_number(brokers) == before
+
+
 def test_drain_undone_half_way_keeps_the_broker(
-    brokers: Brokers, traffic: Traffic, plugin: Plugin
+    four: Brokers, traffic: Traffic, plugin: Plugin
 ) -> None:
-    scale_and_finish(brokers, 4, "ScaleUp")
+    brokers = four
     before = newest_number(brokers)
     brokers.patch({"reassignment": {"throttle": "1Mi", "maxMovesPerBroker": 2}})
     try:
@@ -134,44 +164,13 @@ def test_drain_undone_half_way_keeps_the_broker(
     assert brokers.replicas() == 4
     loads = spread(traffic)
     assert max(loads.values()) - min(loads.values()) <= 1
-    scale_and_finish(brokers, 3, "ScaleDown")
 
 
-def test_drain_that_cannot_end_well_is_refused(brokers: Brokers, traffic: Traffic) -> None:
-    before = newest_number(brokers)
-    traffic.start()
-    brokers.scale(2)
-    stalled = brokers.until("a refusal", lambda: brokers.condition("Stalled"), READY_SECONDS)
-    assert stalled["reason"] == "ReplicationFactorTooHigh"
-    assert "replication factor 3" in stalled["message"]
-    assert "only 2 brokers would remain" in stalled["message"]
-    assert "keep at least 3 brokers" in stalled["message"]
-    assert brokers.events("ReplicationFactorTooHigh", seconds=30)
-    assert brokers.replicas() == 3
-    loads = spread(traffic)  # by now the consumers have made their own topic
-    # All else goes on: clients are served, and the spec is, such as for this label.
-    brokers.patch({"pod": {"labels": {"refused": "meanwhile"}}})
-
-    def labelled() -> bool:
-        found = brokers.env.get("sts", f"{brokers.name}-broker", "-n", brokers.namespace)
-        return "refused" in found["spec"]["template"]["metadata"]["labels"]
-
-    brokers.until("the spec to be served", labelled, 60)
-    assert brokers.condition("Stalled")["reason"] == "ReplicationFactorTooHigh"
-    brokers.patch({"pod": {"labels": None}})
-    brokers.scale(3)
-    brokers.ready(3)
-    outcome, verdict = traffic.stop(), traffic.verify()
-    assert outcome.faults(verdict) == []
-    assert spread(traffic) == loads
-    assert newest_number(brokers) == before
-
-
-def test_drain_of_what_has_no_live_copy_waits_for_it(brokers: Brokers, traffic: Traffic) -> None:
+def test_drain_of_what_has_no_live_copy_waits_for_it(four: Brokers, traffic: Traffic) -> None:
     """The only broker that holds a topic is down, and shall leave."""
+    brokers = four
     if brokers.env.embedded is None:
         pytest.skip("only on the embedded cluster may every node be closed to new pods")
-    scale_and_finish(brokers, 4, "ScaleUp")
     before = newest_number(brokers)
     brokers.topics("--create", "--topic", "single", "--replica-assignment", "3,3")
     nodes = [node["metadata"]["name"] for node in brokers.env.get("nodes")["items"]]
@@ -223,8 +222,8 @@ def more_partitions(brokers: Brokers, topic: str, count: int) -> bool:
     return True
 
 
-def test_topics_made_during_a_drain_end_off_the_broker(brokers: Brokers, traffic: Traffic) -> None:
-    scale_and_finish(brokers, 4, "ScaleUp")
+def test_topics_made_during_a_drain_end_off_the_broker(four: Brokers, traffic: Traffic) -> None:
+    brokers = four
     brokers.patch({"reassignment": {"throttle": "2Mi", "maxMovesPerBroker": 3}})
     try:
         brokers.scale(3)
