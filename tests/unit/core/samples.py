@@ -57,6 +57,16 @@ def reassignment(
     )
 
 
+def request(name: str = "wish", **spec: Any) -> Reassignment:
+    """Return a decoded Reassignment that a user has made, and that nobody has looked at."""
+    return decode_reassignment(
+        {
+            "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}"},
+            "spec": {"cluster": "demo", **spec},
+        }
+    )
+
+
 def finished(reason: str = "Succeeded") -> list[dict[str, str]]:
     """Return the conditions of a Reassignment that ended."""
     status = "True" if reason == "Succeeded" else "False"

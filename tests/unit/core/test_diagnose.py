@@ -51,6 +51,24 @@ def test_what_is_unknown_stays_unknown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seen", "present", "missing"),
+    [
+        (ensemble(0, 1, 2), 3, set()),
+        (ensemble(0, 2, 7), 2, {1}),
+        (ensemble(), 0, {0, 1, 2}),
+        (DOWN, 0, {0, 1, 2}),
+    ],
+    ids=["all", "one is away, and somebody else is there", "nobody", "unknown"],
+)
+def test_who_is_registered_and_not_asked_for_stands_in_for_nobody(
+    seen: Any, present: int, missing: set[int]
+) -> None:
+    found = diagnose(facts(ensemble=seen))
+    assert found.present == present
+    assert found.missing == missing
+
+
+@pytest.mark.parametrize(
     ("replicas", "exist", "held_by", "leaving", "occupied", "kept"),
     [
         (3, 3, (0, 1), set(), set(), 3),

@@ -13,7 +13,7 @@ from broker_operator.core.model import (
     Throttle,
     ThrottleConfigs,
 )
-from broker_operator.core.ownership import as_found, kept, restrict, retrace, unchanged
+from broker_operator.core.ownership import as_found, kept, pick, restrict, retrace, unchanged
 
 RECORD = ThrottleRecord(rate=50, brokers=(0, 1, 2, 3), topics=("t", "u"), former=(70,))
 OURS = Throttle(50, (0, 1, 2, 3), {"t": "0:0,0:1", "u": "0:2"}, {"t": "0:3", "u": "0:3"})
@@ -55,6 +55,16 @@ def test_nothing_is_kept_where_nothing_was_changed() -> None:
 
 def test_replicas_on_brokers_without_our_rate_are_not_listed() -> None:
     assert restrict(OURS, {"t"}, rated={1}) == Throttle(50, (1,), {"t": "0:1"}, {})
+
+
+def test_lists_that_have_come_through_are_told_from_those_that_have_not() -> None:
+    """A list may be on its way, or somebody else's stands there: both are not as we set them."""
+    live = ThrottleConfigs(
+        {}, {"t": {LEADER_REPLICAS: "0:0,0:1", FOLLOWER_REPLICAS: "*"}, "v": {LEADER_REPLICAS: "*"}}
+    )
+    there, not_there = (pick(OURS, live, shown=shown) for shown in (True, False))
+    assert there == Throttle(50, OURS.brokers, {"t": "0:0,0:1"}, {})
+    assert not_there == Throttle(50, OURS.brokers, {"u": "0:2"}, OURS.follower_replicas)
 
 
 def test_without_a_plan_lists_of_recorded_brokers_are_ours() -> None:

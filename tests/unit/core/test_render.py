@@ -263,6 +263,17 @@ def test_a_new_reassignment_is_held_until_its_throttle_is_swept() -> None:
     assert decode_reassignment(body).number == 7
 
 
+def test_an_undo_names_the_one_that_it_takes_back_by_its_uid_too() -> None:
+    """Names are used again: a later one of that name is not what it takes back."""
+    old = reassignment(6)
+    body = rendered.reassignment(cluster(), 7, Cause.UNDO, {0, 1, 2}, old)
+    body["metadata"]["uid"] = "x"
+    undo = decode_reassignment(body)
+    assert undo.cause is Cause.UNDO
+    assert undo.takes_back(old)
+    assert not undo.takes_back(replace(old, uid="another"))
+
+
 replica_lists = st.lists(st.integers(0, 300), min_size=1, max_size=4, unique=True).map(tuple)
 assignments = st.dictionaries(
     st.text("abc.-_", min_size=1, max_size=5),
@@ -299,6 +310,13 @@ def test_a_plan_comes_back_from_its_config_maps(origin: Any, target: Any, first:
     assert stored == whole
     assert stored.hash == whole.hash
     assert stored.way_back == (origin if first is None else first)
+
+
+def test_the_parts_of_a_plan_are_found_by_their_labels() -> None:
+    labels = rendered.plan_labels(cluster()).items()
+    maps = rendered.plan_config_maps(cluster(), reassignment(), plan({}, {}), REPORT)
+    assert all(labels <= part["metadata"]["labels"].items() for part in maps)
+    assert not any(labels <= child["metadata"]["labels"].items() for child in children())
 
 
 def test_every_part_of_a_plan_counts_in_its_hash() -> None:
@@ -413,6 +431,30 @@ def test_the_figures_of_a_report_are_whole_numbers() -> None:
 )
 def test_names(name: str, expected: str) -> None:
     assert name == expected
+
+
+@pytest.mark.parametrize("length", [1, 220, 221, 253])
+def test_a_part_of_a_plan_has_a_name_of_its_own_however_long_its_reassignment_s_is(
+    length: int,
+) -> None:
+    """Either may have 253 characters. The uid stands for those that have to be cut off."""
+    uid, plan_hash = "0e2c8b3d-6a4f-4f0e-9d3c-2b1a5c7d9e8f", "0123456789ab"
+    name = "r" * length
+    part = naming.plan_config_map(name, uid, "42", plan_hash, 123_456)
+    assert len(part) <= 253
+    assert naming.plan_of(part) == (part.removesuffix("-123456"), plan_hash, 123_456)
+    for other in (
+        naming.plan_config_map(f"{name[:-1]}x", uid[::-1], "42", plan_hash, 123_456),
+        naming.plan_config_map(name, uid, "43", plan_hash, 123_456),
+        naming.plan_config_map(name, uid, "42", plan_hash[::-1], 123_456),
+        naming.plan_config_map(name, uid, "42", plan_hash, 123_457),
+    ):
+        assert other != part
+
+
+@pytest.mark.parametrize("name", ["demo-broker", "demo-1-plan-0123456789ab-012345"])
+def test_other_config_maps_are_no_part_of_a_plan(name: str) -> None:
+    assert naming.plan_of(name) is None
 
 
 def test_the_selector_is_part_of_the_labels() -> None:

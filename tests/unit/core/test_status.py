@@ -31,6 +31,7 @@ from tests.unit.core.samples import (
     finished,
     kafka,
     reassignment,
+    request,
 )
 
 if TYPE_CHECKING:
@@ -267,6 +268,15 @@ def test_a_reassignment_under_way_is_shown() -> None:
     assert unhurried["reassignment"] == {"name": "demo-2", "state": "Queued", "percent": 50}
     assert status_of(going)["reassignment"] == {"name": "demo-2", "state": "Queued"}
     assert "reassignment" not in status_of(facts(reassignments=(DONE,)))
+
+
+def test_what_waits_behind_it_is_named_in_the_order_of_its_turns() -> None:
+    waiting = facts(reassignments=(DONE, request("b"), request("c"), request("a")))
+    assert status_of(waiting)["reassignment"] == {
+        "name": "a",
+        "state": "Queued",
+        "queued": ["b", "c"],
+    }
 
 
 @pytest.mark.parametrize(
