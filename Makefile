@@ -13,7 +13,8 @@ PYTEST_ARGS ?=
 CORE_TESTS := tests/unit/core tests/unit/planner
 # Of `make test`: less, if there is little time left.
 CHAOS_SECONDS ?= 420
-# Each has brokers of its own, about 2 GiB, and waits for them most of the time.
+# Each has brokers of its own, about 2 GiB, and waits for them most of the time. Files go out in their order, in which the
+# longest tests are the first.
 KAFKA_WORKERS ?= 3
 export CLUSTER
 
@@ -46,7 +47,7 @@ unit: $(READY) ## Pure tests, no cluster; 100 % branch coverage of core/ by its 
 	$(VENV)/bin/coverage report
 
 kafka: $(READY) ## Tests against live ZooKeeper and brokers on loopback
-	$(PYTHON) -m pytest tests/kafka -n $(KAFKA_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/kafka -n $(KAFKA_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 e2e: $(READY) ## Tests on a live Kubernetes
 	$(PYTHON) -m pytest tests/e2e --durations=20 $(PYTEST_ARGS)

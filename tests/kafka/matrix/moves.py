@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker_operator.adapters.kafka import KafkaBrokerAdmin
 from tests.kafka.harness import LiveWorld
-from tests.kafka.matrix.records import Records
+from tests.kafka.matrix.records import RATE, Records
 
 if TYPE_CHECKING:
     import random
@@ -147,6 +147,7 @@ async def moving(
     size: int = SIZE,
     meters: Meters | None = None,
     transactional: bool = False,
+    rate: float = RATE,
     **settings: Any,
 ) -> AsyncIterator[Move]:
     """Yield a reassignment that has begun, submitted either way, anywhere before its end.
@@ -162,6 +163,7 @@ async def moving(
         size: Bytes of a partition.
         meters: The operator's, if brokers tell it anything.
         transactional: Whether records are written in transactions, see `Records`.
+        rate: Records per second that are written meanwhile.
         settings: More of `spec.reassignment`.
     """
     via = rng.choice(["ZooKeeper", "AdminApi"])
@@ -179,7 +181,9 @@ async def moving(
             for number in rows:
                 cluster.fill(unchecked, number, SIZE)
         partitions = [(topic, number) for number in rows]
-        with Records(cluster.bootstrap, partitions, transactional=transactional) as records:
+        with Records(
+            cluster.bootstrap, partitions, transactional=transactional, rate=rate
+        ) as records:
             await asyncio.to_thread(records.fill, size)
             await world.settle()
             move = Move(world, records, topic)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.traffic.ledger import Partition
 
 RATE = 200.0
-"""Records per second, over all partitions."""
+"""Records per second, over all partitions, if not told otherwise."""
 DEADLINE = 60.0
 """Seconds for outstanding records, once nothing harms the brokers any more, or for reading all."""
 
@@ -35,12 +35,19 @@ class Records:
         partitions: All of them are written to.
         transactional: Whether what is written after the fill is written in transactions: whoever
             starts brokers meanwhile needs that, see `tests.traffic.produce`.
+        rate: Records per second after the fill, over all partitions.
     """
 
     def __init__(
-        self, bootstrap: str, partitions: Sequence[Partition], *, transactional: bool = False
+        self,
+        bootstrap: str,
+        partitions: Sequence[Partition],
+        *,
+        transactional: bool = False,
+        rate: float = RATE,
     ) -> None:
         self._bootstrap = bootstrap
+        self._rate = rate
         self._partitions = list(partitions)
         self._producers: list[CheckedProducer | TransactionalProducer] = []
         self._failure = ""
@@ -99,13 +106,13 @@ class Records:
 
     def _options(self, name: str, size: int) -> ProduceOptions:
         return ProduceOptions(
-            self._bootstrap, prefix="", producer=name, rate=RATE, size=size, flush=DEADLINE
+            self._bootstrap, prefix="", producer=name, rate=self._rate, size=size, flush=DEADLINE
         )
 
     def _write(self) -> None:
         producer = CheckedProducer(self._options("writer", size=200), self._partitions)
         self._producers.append(producer)
-        pacer = Pacer(RATE, time.monotonic())
+        pacer = Pacer(self._rate, time.monotonic())
         while not self._stop.is_set():
             producer.turn()
             for _ in range(pacer.due(time.monotonic())):
@@ -126,7 +133,7 @@ class Records:
         self._producers.append(producer)
         try:
             producer.begin(DEADLINE)
-            pacer = Pacer(RATE, time.monotonic())
+            pacer = Pacer(self._rate, time.monotonic())
             while not self._stop.wait(TRANSACTION_SECONDS):
                 if due := pacer.due(time.monotonic()):
                     producer.send(due)
