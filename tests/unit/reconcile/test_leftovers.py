@@ -115,6 +115,16 @@ async def test_so_does_one_that_must_be_planned_anew() -> None:
     assert world.assignment() == before
 
 
+async def begin(world: World, name: str) -> None:
+    """Have what empties broker 3 in flight: `demo-1` by a scaling, any other by a request."""
+    world.kafka.complete_after = None
+    if name == "demo-1":
+        world.scale(3)
+    else:
+        ask(world, name, evacuate=[3])
+    await world.until(lambda: bool(world.in_flight()))
+
+
 @pytest.mark.parametrize("what", ["undone", "deleted"])
 @pytest.mark.parametrize("name", ["demo-1", "mine"])
 async def test_a_throttle_is_swept_whose_record_was_wiped_when_its_move_is(
@@ -122,12 +132,7 @@ async def test_a_throttle_is_swept_whose_record_was_wiped_when_its_move_is(
 ) -> None:
     world = await filled_world(4, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
     before = world.assignment()
-    world.kafka.complete_after = None
-    if name == "demo-1":
-        world.scale(3)
-    else:
-        ask(world, name, evacuate=[3])
-    await world.until(lambda: bool(world.in_flight()))
+    await begin(world, name)
     assert world.throttled()
     world.kube.edit("Reassignment", NAMESPACE, name, lambda body: body.pop("status"))
     if what == "undone":
@@ -391,12 +396,7 @@ async def test_what_may_move_is_held_until_its_throttle_is_swept() -> None:
 @pytest.mark.parametrize("name", ["demo-1", "mine"])
 async def test_a_finalizer_that_is_taken_off_in_mid_move_is_put_back(name: str) -> None:
     world = await filled_world(4, reassignment=ONE_BY_ONE | {"throttle": "50Mi"})
-    world.kafka.complete_after = None
-    if name == "demo-1":
-        world.scale(3)
-    else:
-        ask(world, name, evacuate=[3])
-    await world.until(lambda: bool(world.in_flight()))
+    await begin(world, name)
     world.kube.edit(
         "Reassignment", NAMESPACE, name, lambda body: body["metadata"].pop("finalizers")
     )
